@@ -1,5 +1,7 @@
 #include "linear8.hpp"
 
+#include <algorithm>
+
 #include "absmax.hpp"
 
 namespace absmax8 {
@@ -60,7 +62,7 @@ void Linear8::set_param(const qh::Exec& exec, std::string_view name, qh::Tensor 
   if (is_weight) {
     if (value.view().dtype() != qh::kInt8)
       throw qh::Error(QH_ERR_TYPE, "a stored weight has to be int8, found " +
-                                       std::string(name_of(value.view().dtype())));
+                                       std::string(qh::name_of(value.view().dtype())));
     weight_ = exec.converted(std::move(value), qh::kInt8);
     rows_loaded_ = out_features_;
   } else if (name == "weight_scale") {

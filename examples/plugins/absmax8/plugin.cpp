@@ -42,7 +42,7 @@ class Absmax8Quantizer final : public qh::Quantizer {
   void create_quantized_param(const qh::Exec& exec, qh::Model& model, qh::ParamArgs args) override {
     Linear8* layer = owner(model, args.name);
     const bool is_dense_weight =
-        leaf(args.name) == "weight" && is_floating(args.value.view().dtype());
+        leaf(args.name) == "weight" && qh::is_floating(args.value.view().dtype());
     if (is_dense_weight) {
       layer->quantize_rows(exec, std::move(args.value), args.row_begin);
     } else {

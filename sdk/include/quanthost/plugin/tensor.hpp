@@ -10,6 +10,12 @@
 #include <utility>
 #include <vector>
 
+// In the global namespace, where qh_dtype lives, so that they are found from everywhere.
+constexpr bool operator==(qh_dtype a, qh_dtype b) {
+  return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
+}
+constexpr bool operator!=(qh_dtype a, qh_dtype b) { return !(a == b); }
+
 namespace qh {
 
 using Dtype = qh_dtype;
@@ -30,11 +36,6 @@ inline constexpr Dtype kBool{QH_DTYPE_BOOL, 8, 1};
 inline constexpr Dtype kFloat8E4m3fn{QH_DTYPE_FLOAT8_E4M3FN, 8, 1};
 inline constexpr Dtype kFloat8E4m3fnuz{QH_DTYPE_FLOAT8_E4M3FNUZ, 8, 1};
 inline constexpr Dtype kFloat8E5m2{QH_DTYPE_FLOAT8_E5M2, 8, 1};
-
-constexpr bool operator==(Dtype a, Dtype b) {
-  return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes;
-}
-constexpr bool operator!=(Dtype a, Dtype b) { return !(a == b); }
 
 struct NamedDtype {
   std::string_view name;  // as torch spells it

@@ -18,6 +18,8 @@ inline Json parse_json(std::string_view text, std::string_view where) {
     return Json::parse(text);
   } catch (const Json::parse_error& e) {
     throw Error(ErrorKind::kValue, fmt::format("{}: not valid JSON at byte {}: {}", where, e.byte, e.what()));
+  } catch (const Json::exception& e) {  // a number that fits no type
+    throw Error(ErrorKind::kValue, fmt::format("{}: not valid JSON: {}", where, e.what()));
   }
 }
 

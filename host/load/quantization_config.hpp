@@ -1,0 +1,60 @@
+// The options of a quantization method: choosing the method, merging what the user says with what the checkpoint says,
+// and checking every option against the method's manifest.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/base/json.hpp"
+#include "host/plugins/manifest.hpp"
+
+namespace quanthost {
+
+// What --method with --set, or --quant FILE, says.
+struct UserQuantization {
+  std::string method;  // empty: nothing was asked for
+  OrderedJson values = OrderedJson::object();
+  std::string where;  // "--set", or the file: for errors
+};
+
+// "key=value" with the value read as YAML: 4, true, 0.1, [a, b], nf4.
+UserQuantization user_quantization(std::string method, const std::vector<std::string>& settings);
+// A map with `method:` (or quant_method:) and the options beside it.
+UserQuantization read_user_quantization(const std::filesystem::path& file);
+
+struct ConfigValue {
+  const ConfigField* field;
+  OrderedJson value;
+  bool is_default;  // nobody set it
+};
+
+// What the quantizer is created with.
+struct MethodConfig {
+  const QuantizerSpec* spec = nullptr;
+  bool pre_quantized = false;
+  std::vector<ConfigValue> values;  // every declared field, in the manifest's order
+  OrderedJson merged;               // as it stands in a checkpoint: the values and whatever else the checkpoint holds
+  std::vector<std::string> warnings;
+};
+
+// Does this quantization_config of a checkpoint belong to the method? By quant_method and the equalities of the match rule.
+// A config without quant_method belongs to a method whose rule names a true flag that it carries (bitsandbytes' old files).
+bool matches(const QuantizerSpec& spec, const OrderedJson& quantization_config);
+
+// The method a checkpoint asks for; null when none of `methods` fits. Throws kValue when the config names no method at all.
+const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& methods, const OrderedJson& quantization_config);
+
+// The method named `id`; throws kValue with the nearest name and the list when there is none.
+const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& methods, std::string_view id);
+
+// A model that is to be quantized while it loads.
+MethodConfig config_for_quantizing(const QuantizerSpec& spec, const UserQuantization& user);
+
+// A checkpoint that is quantized already: its own config wins, the user's loading attributes are copied over, a warning says
+// what was ignored. A user who names another method is refused.
+MethodConfig config_for_pre_quantized(const QuantizerSpec& spec, const OrderedJson& quantization_config,
+                                      const UserQuantization& user);
+
+}  // namespace quanthost

@@ -14,7 +14,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     row[0] = i;
     for (std::size_t j = 1; j < width; ++j) {
       row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
     }
     before.swap(above);
     above.swap(row);
@@ -24,7 +25,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::optional<std::string> nearest_name(std::string_view written, const std::vector<std::string>& known) {
+std::optional<std::string> nearest_name(std::string_view written,
+                                        const std::vector<std::string>& known) {
   const std::string* best = nullptr;
   std::size_t best_distance = 0;
   for (const std::string& name : known) {
@@ -39,7 +41,8 @@ std::optional<std::string> nearest_name(std::string_view written, const std::vec
 }
 
 std::string suggest_name(std::string_view written, const std::vector<std::string>& known) {
-  if (const auto nearest = nearest_name(written, known)) return "did you mean \"" + *nearest + "\"?";
+  if (const auto nearest = nearest_name(written, known))
+    return "did you mean \"" + *nearest + "\"?";
   std::string list;
   for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
   return list.empty() ? "there are none" : "there are: " + list;

@@ -4,13 +4,15 @@
 #include <filesystem>
 #include <set>
 
-#include "host/base/yaml.hpp"
+#include "host/base/file.hpp"
+#include "host/plugins/yaml.hpp"
 
 namespace quanthost {
 namespace {
 
 bool lies_below(std::string_view name, std::string_view module) {
-  return module.empty() || (name.starts_with(module) && (name.size() == module.size() || name[module.size()] == '.'));
+  return module.empty() ||
+         (name.starts_with(module) && (name.size() == module.size() || name[module.size()] == '.'));
 }
 
 std::string first_parts(const std::string& name, std::size_t parts) {
@@ -22,25 +24,30 @@ std::string first_parts(const std::string& name, std::size_t parts) {
   return name.substr(0, end);
 }
 
-void merge_below(std::vector<std::pair<std::string, std::string>>& entries, const std::string& module) {
+void merge_below(std::vector<std::pair<std::string, std::string>>& entries,
+                 const std::string& module) {
   const std::string prefix = module.empty() ? "" : module + ".";
   const auto inside = [&](const auto& entry) { return entry.first.starts_with(prefix); };
   const auto first = std::find_if(entries.begin(), entries.end(), inside);
   if (first == entries.end()) return;
   const std::string device = first->second;
-  const bool alike = std::all_of(entries.begin(), entries.end(),
-                                 [&](const auto& entry) { return !inside(entry) || entry.second == device; });
+  const bool alike = std::all_of(entries.begin(), entries.end(), [&](const auto& entry) {
+    return !inside(entry) || entry.second == device;
+  });
   if (alike && std::count_if(entries.begin(), entries.end(), inside) > 1) {
     first->first = module;
     entries.erase(std::remove_if(first + 1, entries.end(), inside), entries.end());
     return;
   }
-  const std::size_t parts = module.empty() ? 1 : static_cast<std::size_t>(std::count(module.begin(), module.end(), '.')) + 2;
+  const std::size_t parts =
+      module.empty() ? 1
+                     : static_cast<std::size_t>(std::count(module.begin(), module.end(), '.')) + 2;
   std::vector<std::string> children;
   for (const auto& entry : entries) {
     if (!inside(entry) || entry.first.size() <= module.size()) continue;
     std::string child = first_parts(entry.first, parts);
-    if (std::find(children.begin(), children.end(), child) == children.end()) children.push_back(std::move(child));
+    if (std::find(children.begin(), children.end(), child) == children.end())
+      children.push_back(std::move(child));
   }
   for (const std::string& child : children) merge_below(entries, child);
 }
@@ -60,7 +67,8 @@ void DeviceMap::set(const std::string& module, const std::string& device) {
 std::optional<std::string> DeviceMap::find(std::string_view name) const {
   const std::pair<std::string, std::string>* best = nullptr;
   for (const auto& entry : entries_) {
-    if (lies_below(name, entry.first) && (!best || entry.first.size() > best->first.size())) best = &entry;
+    if (lies_below(name, entry.first) && (!best || entry.first.size() > best->first.size()))
+      best = &entry;
   }
   return best ? std::optional(best->second) : std::nullopt;
 }
@@ -83,7 +91,8 @@ Json DeviceMap::to_json() const {
 
 DeviceMap device_map_from_json(const Json& object, std::string_view accelerator) {
   if (!object.is_object() || object.empty()) {
-    throw Error(ErrorKind::kValue, "a device map must be an object that maps module names to devices",
+    throw Error(ErrorKind::kValue,
+                "a device map must be an object that maps module names to devices",
                 "write {\"\": \"cpu\"} to place the whole model");
   }
   DeviceMap map;
@@ -91,7 +100,9 @@ DeviceMap device_map_from_json(const Json& object, std::string_view accelerator)
     const std::string name = device.is_number_integer() ? std::to_string(device.get<std::int64_t>())
                              : device.is_string()       ? device.get<std::string>()
                                                         : "";
-    if (name.empty()) fail(ErrorKind::kType, "device map: module \"{}\" has no device name but {}", module, device.dump());
+    if (name.empty())
+      fail(ErrorKind::kType, "device map: module \"{}\" has no device name but {}", module,
+           device.dump());
     map.set(module, normalize_device(name, accelerator));
   }
   return map;
@@ -110,7 +121,8 @@ DeviceMapRequest parse_device_map(std::string_view text, std::string_view accele
   if (text.starts_with('{')) {
     request.map = device_map_from_json(parse_json(text, "--device-map"), accelerator);
   } else if (extension == ".json" || extension == ".yaml" || extension == ".yml") {
-    request.map = device_map_from_json(read_yaml_file(path), accelerator);
+    request.map =
+        device_map_from_json(Json(parse_yaml(read_text_file(path), path.string())), accelerator);
   } else {
     request.map = DeviceMap({{"", normalize_device(text, accelerator)}});
   }

@@ -11,7 +11,8 @@ namespace {
 constexpr std::size_t kNamesShown = 8;
 
 bool any_starts_with(const std::vector<std::string>& keys, std::string_view prefix) {
-  return std::any_of(keys.begin(), keys.end(), [&](const std::string& key) { return key.starts_with(prefix); });
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](const std::string& key) { return key.starts_with(prefix); });
 }
 
 std::string names_text(std::string_view title, const std::vector<std::string>& names) {
@@ -29,7 +30,8 @@ std::string shape_text(const std::vector<std::int64_t>& shape) { return Json(sha
 Json KeyReport::to_json() const {
   Json mismatches = Json::array();
   for (const ShapeMismatch& m : mismatched) {
-    mismatches.push_back({{"name", m.name}, {"found", m.found}, {"expected", m.expected}, {"file", m.file}});
+    mismatches.push_back(
+        {{"name", m.name}, {"found", m.found}, {"expected", m.expected}, {"file", m.file}});
   }
   return {{"missing", missing}, {"unexpected", unexpected}, {"mismatched", mismatches}};
 }
@@ -37,10 +39,11 @@ Json KeyReport::to_json() const {
 std::string KeyReport::text() const {
   std::vector<std::string> shapes;
   for (const ShapeMismatch& m : mismatched) {
-    shapes.push_back(fmt::format("{}: {} has {}, the model needs {}", m.name, m.file, shape_text(m.found),
-                                 shape_text(m.expected)));
+    shapes.push_back(fmt::format("{}: {} has {}, the model needs {}", m.name, m.file,
+                                 shape_text(m.found), shape_text(m.expected)));
   }
-  return names_text("missing from the checkpoint", missing) + names_text("in the checkpoint but not in the model", unexpected) +
+  return names_text("missing from the checkpoint", missing) +
+         names_text("in the checkpoint but not in the model", unexpected) +
          names_text("with another shape", shapes);
 }
 
@@ -59,13 +62,15 @@ std::string rename_key(const std::string& key, std::string_view prefix, PrefixCh
   return key;
 }
 
-std::vector<std::string> without_matching(const std::vector<std::string>& keys, const std::vector<std::string>& patterns) {
+std::vector<std::string> without_matching(const std::vector<std::string>& keys,
+                                          const std::vector<std::string>& patterns) {
   std::vector<std::regex> expressions;
   for (const std::string& pattern : patterns) expressions.emplace_back(pattern);
   std::vector<std::string> out;
   std::copy_if(keys.begin(), keys.end(), std::back_inserter(out), [&](const std::string& key) {
-    return std::none_of(expressions.begin(), expressions.end(),
-                        [&](const std::regex& expression) { return std::regex_search(key, expression); });
+    return std::none_of(expressions.begin(), expressions.end(), [&](const std::regex& expression) {
+      return std::regex_search(key, expression);
+    });
   });
   return out;
 }

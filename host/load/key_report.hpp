@@ -1,4 +1,5 @@
-// What a checkpoint and a model have in common: missing, unexpected and mismatched keys, as transformers reports them.
+// What a checkpoint and a model have in common: missing, unexpected and mismatched keys, as
+// transformers reports them.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +29,18 @@ struct KeyReport {
   std::string text() const;  // for people: counts and the first names of each kind
 };
 
-// Checkpoints of a bare model load into one with a head and the reverse: names with or without `prefix` ("model."). The rule
-// is transformers': the prefix is added when no checkpoint key has it and the model's keys do, removed in the reverse case.
+// Checkpoints of a bare model load into one with a head and the reverse: names with or without
+// `prefix` ("model."). The rule is transformers': the prefix is added when no checkpoint key has it
+// and the model's keys do, removed in the reverse case.
 enum class PrefixChange { kNone, kAdd, kRemove };
 PrefixChange prefix_change(std::string_view prefix, const std::vector<std::string>& checkpoint_keys,
                            const std::vector<std::string>& model_keys);
 std::string rename_key(const std::string& key, std::string_view prefix, PrefixChange change);
 
-// `patterns`: regular expressions, found anywhere in the key, that a model class expects to be missing or unexpected.
-std::vector<std::string> without_matching(const std::vector<std::string>& keys, const std::vector<std::string>& patterns);
+// `patterns`: regular expressions, found anywhere in the key, that a model class expects to be
+// missing or unexpected.
+std::vector<std::string> without_matching(const std::vector<std::string>& keys,
+                                          const std::vector<std::string>& patterns);
 
 std::string shape_text(const std::vector<std::int64_t>& shape);  // "[64, 32]"
 

@@ -26,12 +26,14 @@ constexpr std::array<Unit, 8> kUnits{{{"TIB", 1099511627776.0, false},
 
 std::string upper(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::toupper(c); });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return std::toupper(c); });
   return out;
 }
 
 bool all_digits(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c); });
 }
 
 [[noreturn]] void refuse_size(std::string_view text) {
@@ -42,15 +44,18 @@ bool all_digits(std::string_view text) {
 double number_before_unit(std::string_view text, std::string_view digits) {
   double value = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (error != std::errc{} || end != digits.data() + digits.size() || !std::isfinite(value) || value < 0) {
+  if (error != std::errc{} || end != digits.data() + digits.size() || !std::isfinite(value) ||
+      value < 0) {
     refuse_size(text);
   }
   return value;
 }
 
 std::string_view trim(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())))
+    text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())))
+    text.remove_suffix(1);
   return text;
 }
 
@@ -59,7 +64,8 @@ std::tuple<int, std::string, long> order_of(const std::string& device) {
   if (device == "cpu") return {1, "", 0};
   if (device == "disk") return {2, "", 0};
   const auto colon = device.find(':');
-  return {0, device.substr(0, colon), colon == std::string::npos ? 0 : std::atol(device.c_str() + colon + 1)};
+  return {0, device.substr(0, colon),
+          colon == std::string::npos ? 0 : std::atol(device.c_str() + colon + 1)};
 }
 
 void add_limit(MemoryLimits& limits, std::string device, double bytes) {
@@ -70,8 +76,9 @@ void add_limit(MemoryLimits& limits, std::string device, double bytes) {
 }
 
 MemoryLimits sorted(MemoryLimits limits) {
-  std::stable_sort(limits.begin(), limits.end(),
-                   [](const auto& a, const auto& b) { return order_of(a.first) < order_of(b.first); });
+  std::stable_sort(limits.begin(), limits.end(), [](const auto& a, const auto& b) {
+    return order_of(a.first) < order_of(b.first);
+  });
   return limits;
 }
 
@@ -85,7 +92,8 @@ double parse_byte_size(std::string_view raw) {
   for (const Unit& unit : kUnits) {
     if (!shouted.ends_with(unit.suffix)) continue;
     const double bytes =
-        std::trunc(number_before_unit(raw, trim(text.substr(0, text.size() - unit.suffix.size()))) * unit.bytes);
+        std::trunc(number_before_unit(raw, trim(text.substr(0, text.size() - unit.suffix.size()))) *
+                   unit.bytes);
     return unit.decimal && text.back() == 'b' ? std::floor(bytes / 8) : bytes;
   }
   if (!all_digits(text)) refuse_size(raw);
@@ -105,7 +113,8 @@ std::string normalize_device(std::string_view device, std::string_view accelerat
 
 MemoryLimits memory_limits_from_json(const Json& object, std::string_view accelerator) {
   if (!object.is_object()) {
-    throw Error(ErrorKind::kType, "max memory must map devices to sizes", "write {\"0\": \"10GiB\", \"cpu\": \"30GiB\"}");
+    throw Error(ErrorKind::kType, "max memory must map devices to sizes",
+                "write {\"0\": \"10GiB\", \"cpu\": \"30GiB\"}");
   }
   MemoryLimits limits;
   for (const auto& [device, size] : object.items()) {
@@ -123,7 +132,8 @@ MemoryLimits memory_limits_from_json(const Json& object, std::string_view accele
 }
 
 MemoryLimits parse_memory_limits(std::string_view text, std::string_view accelerator) {
-  if (trim(text).starts_with('{')) return memory_limits_from_json(parse_json(text, "--max-memory"), accelerator);
+  if (trim(text).starts_with('{'))
+    return memory_limits_from_json(parse_json(text, "--max-memory"), accelerator);
   MemoryLimits limits;
   for (std::string_view rest = text; !rest.empty();) {
     const auto comma = rest.find(',');
@@ -134,7 +144,8 @@ MemoryLimits parse_memory_limits(std::string_view text, std::string_view acceler
       throw Error(ErrorKind::kValue, fmt::format("max memory entry \"{}\" names no device", entry),
                   "write DEVICE=SIZE, for example 0=10GiB,cpu=30GiB");
     }
-    add_limit(limits, normalize_device(entry.substr(0, equals), accelerator), parse_byte_size(entry.substr(equals + 1)));
+    add_limit(limits, normalize_device(entry.substr(0, equals), accelerator),
+              parse_byte_size(entry.substr(equals + 1)));
   }
   return sorted(std::move(limits));
 }

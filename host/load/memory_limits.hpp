@@ -1,4 +1,5 @@
-// How much each device may hold: reading what users write, and the shares that balance a model over accelerators.
+// How much each device may hold: reading what users write, and the shares that balance a model over
+// accelerators.
 #pragma once
 
 #include <string>
@@ -10,13 +11,14 @@
 
 namespace quanthost {
 
-// Device name -> bytes, accelerators first (by index), then "cpu", then "disk". A fraction of a byte may come out of a
-// quantizer's scaling, as in Python.
+// Device name -> bytes, accelerators first (by index), then "cpu", then "disk". A fraction of a
+// byte may come out of a quantizer's scaling, as in Python.
 using MemoryLimits = std::vector<std::pair<std::string, double>>;
 
 bool is_accelerator(std::string_view device);  // anything but "cpu" and "disk"
 
-// "10GiB" (2^30), "10GB" (10^9), "10Gb" (bits, as accelerate reads a lower-case b), or a plain number of bytes.
+// "10GiB" (2^30), "10GB" (10^9), "10Gb" (bits, as accelerate reads a lower-case b), or a plain
+// number of bytes.
 double parse_byte_size(std::string_view text);
 
 // A JSON object or "0=10GiB,cpu=30GiB". A bare index means that device of kind `accelerator`.

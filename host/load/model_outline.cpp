@@ -9,8 +9,10 @@ namespace {
 enum class TensorKind { kParameters, kBuffers };
 
 template <typename Visit>
-void visit_tensors(const ModuleOutline& module, const std::string& prefix, TensorKind kind, const Visit& visit) {
-  for (const TensorOutline& tensor : kind == TensorKind::kParameters ? module.parameters : module.buffers) {
+void visit_tensors(const ModuleOutline& module, const std::string& prefix, TensorKind kind,
+                   const Visit& visit) {
+  for (const TensorOutline& tensor :
+       kind == TensorKind::kParameters ? module.parameters : module.buffers) {
     visit(join_name(prefix, tensor.name), tensor.bytes);
   }
   for (const ModuleOutline& child : module.children) {
@@ -27,8 +29,8 @@ void visit_all_tensors(const ModelOutline& model, const Visit& visit) {
   visit_tensors(model.root, "", TensorKind::kBuffers, untied);
 }
 
-void largest_no_split(const ModelOutline& model, const std::map<std::string, double>& sizes, const ModuleOutline& module,
-                      const std::string& name, double& largest) {
+void largest_no_split(const ModelOutline& model, const std::map<std::string, double>& sizes,
+                      const ModuleOutline& module, const std::string& name, double& largest) {
   if (model.no_split_classes.contains(module.class_name)) {
     const auto found = sizes.find(name);
     if (found != sizes.end()) largest = std::max(largest, found->second);
@@ -68,7 +70,8 @@ double mean_leaf_bytes(const ModelOutline& model) {
   return std::trunc(sum / static_cast<double>(std::max<std::size_t>(leaves.size(), 1)));
 }
 
-double largest_no_split_bytes(const ModelOutline& model, const std::map<std::string, double>& sizes) {
+double largest_no_split_bytes(const ModelOutline& model,
+                              const std::map<std::string, double>& sizes) {
   double largest = 0;
   largest_no_split(model, sizes, model.root, "", largest);
   return largest;

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::string_view kMethodKey = "quant_method";
 
-bool is_false(const OrderedJson* value) { return !value || value->is_null() || *value == OrderedJson(false); }
+bool is_false(const OrderedJson* value) {
+  return !value || value->is_null() || *value == OrderedJson(false);
+}
 
 const OrderedJson* member(const OrderedJson& object, std::string_view key) {
   const auto found = object.find(key);
@@ -25,19 +27,22 @@ std::vector<std::string> field_names(const QuantizerSpec& spec) {
 }
 
 bool declares(const QuantizerSpec& spec, std::string_view key) {
-  return std::any_of(spec.config.begin(), spec.config.end(), [&](const ConfigField& f) { return f.name == key; });
+  return std::any_of(spec.config.begin(), spec.config.end(),
+                     [&](const ConfigField& f) { return f.name == key; });
 }
 
 void refuse_unknown_options(const QuantizerSpec& spec, const UserQuantization& user) {
   for (const auto& [key, value] : user.values.items()) {
     if (declares(spec, key)) continue;
-    throw Error(ErrorKind::kValue, fmt::format("{}: method {} has no option \"{}\"", user.where, spec.method, key),
+    throw Error(ErrorKind::kValue,
+                fmt::format("{}: method {} has no option \"{}\"", user.where, spec.method, key),
                 suggest_name(key, field_names(spec)));
   }
 }
 
 // Every declared field from `given`, checked, with defaults where nothing is given.
-std::vector<ConfigValue> checked_values(const QuantizerSpec& spec, const OrderedJson& given, std::string_view where) {
+std::vector<ConfigValue> checked_values(const QuantizerSpec& spec, const OrderedJson& given,
+                                        std::string_view where) {
   std::vector<ConfigValue> values;
   for (const ConfigField& field : spec.config) {
     const OrderedJson* value = member(given, field.name);
@@ -72,27 +77,33 @@ UserQuantization user_quantization(std::string method, const std::vector<std::st
   for (const std::string& setting : settings) {
     const auto equals = setting.find('=');
     if (equals == std::string::npos || equals == 0) {
-      throw Error(ErrorKind::kValue, fmt::format("--set \"{}\" is not of the form key=value", setting));
+      throw Error(ErrorKind::kValue,
+                  fmt::format("--set \"{}\" is not of the form key=value", setting));
     }
     const std::string key = setting.substr(0, equals);
     if (user.values.contains(key)) fail(ErrorKind::kValue, "--set gives \"{}\" twice", key);
-    user.values[key] = parse_yaml("value: " + setting.substr(equals + 1), "--set " + key).at("value");
+    user.values[key] =
+        parse_yaml("value: " + setting.substr(equals + 1), "--set " + key).at("value");
   }
   return user;
 }
 
 UserQuantization read_user_quantization(const std::filesystem::path& file) {
-  UserQuantization user{"", parse_yaml(read_text_file(file, YamlLimits{}.bytes), file.string()), file.string()};
-  if (!user.values.is_object()) fail(ErrorKind::kType, "{}: needs a map of options, with `method:`", file.string());
+  UserQuantization user{"", parse_yaml(read_text_file(file, YamlLimits{}.bytes), file.string()),
+                        file.string()};
+  if (!user.values.is_object())
+    fail(ErrorKind::kType, "{}: needs a map of options, with `method:`", file.string());
   for (const std::string_view key : {std::string_view("method"), kMethodKey}) {
     const OrderedJson* method = member(user.values, key);
     if (!method) continue;
-    if (!method->is_string()) fail(ErrorKind::kType, "{}: `{}` must be a method's name", file.string(), key);
+    if (!method->is_string())
+      fail(ErrorKind::kType, "{}: `{}` must be a method's name", file.string(), key);
     user.method = method->get<std::string>();
     user.values.erase(std::string(key));
     return user;
   }
-  throw Error(ErrorKind::kValue, fmt::format("{}: names no method", file.string()), "add a line `method: ID`");
+  throw Error(ErrorKind::kValue, fmt::format("{}: names no method", file.string()),
+              "add a line `method: ID`");
 }
 
 bool matches(const QuantizerSpec& spec, const OrderedJson& config) {
@@ -106,7 +117,8 @@ bool matches(const QuantizerSpec& spec, const OrderedJson& config) {
   return method && !method->is_null() ? *method == OrderedJson(spec.quant_method) : flagged;
 }
 
-const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& methods, const OrderedJson& config) {
+const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& methods,
+                                 const OrderedJson& config) {
   for (const QuantizerSpec* spec : methods) {
     if (matches(*spec, config)) return spec;
   }
@@ -117,7 +129,8 @@ const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& method
   return nullptr;
 }
 
-const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& methods, std::string_view id) {
+const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& methods,
+                                  std::string_view id) {
   std::vector<std::string> names;
   for (const QuantizerSpec* spec : methods) {
     if (spec->method == id) return *spec;
@@ -125,39 +138,46 @@ const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& metho
   }
   std::sort(names.begin(), names.end());
   throw Error(ErrorKind::kValue, fmt::format("there is no quantization method \"{}\"", id),
-              names.empty() ? "no plugin that can be used provides one; see `quanthost plugins list`"
-                            : suggest_name(id, names));
+              names.empty()
+                  ? "no plugin that can be used provides one; see `quanthost plugins list`"
+                  : suggest_name(id, names));
 }
 
 MethodConfig config_for_quantizing(const QuantizerSpec& spec, const UserQuantization& user) {
   refuse_unknown_options(spec, user);
-  MethodConfig config{&spec, false, checked_values(spec, user.values, user.where), OrderedJson::object(), {}};
+  MethodConfig config{
+      &spec, false, checked_values(spec, user.values, user.where), OrderedJson::object(), {}};
   config.merged[std::string(kMethodKey)] = spec.quant_method;
   for (const auto& [key, value] : spec.match.items()) config.merged[key] = value;
   for (const ConfigValue& value : config.values) config.merged[value.field->name] = value.value;
   return config;
 }
 
-MethodConfig config_for_pre_quantized(const QuantizerSpec& spec, const OrderedJson& quantization_config,
+MethodConfig config_for_pre_quantized(const QuantizerSpec& spec,
+                                      const OrderedJson& quantization_config,
                                       const UserQuantization& user) {
   MethodConfig config{&spec, true, {}, quantization_config, {}};
   if (!user.method.empty()) {
     if (user.method != spec.method) {
       throw Error(ErrorKind::kValue,
-                  fmt::format("the model is quantized with {}, but {} was asked for", spec.method, user.method),
+                  fmt::format("the model is quantized with {}, but {} was asked for", spec.method,
+                              user.method),
                   "load it as it is, or dequantize it first with `quanthost dequantize`");
     }
     refuse_unknown_options(spec, user);
     checked_values(spec, user.values, user.where);
     std::vector<std::string> applied, ignored;
     for (const auto& [key, value] : user.values.items()) {
-      const auto field = std::find_if(spec.config.begin(), spec.config.end(), [&](const auto& f) { return f.name == key; });
+      const auto field = std::find_if(spec.config.begin(), spec.config.end(),
+                                      [&](const auto& f) { return f.name == key; });
       (field->loading ? applied : ignored).push_back(key);
       if (field->loading) config.merged[key] = value;
     }
     std::string warning =
-        "you passed a quantization config, but the model already has one: the model's own will be used";
-    if (!applied.empty()) warning += fmt::format("; the loading attributes you set are used ({})", joined(applied));
+        "you passed a quantization config, but the model already has one: the model's own will be "
+        "used";
+    if (!applied.empty())
+      warning += fmt::format("; the loading attributes you set are used ({})", joined(applied));
     if (!ignored.empty()) warning += fmt::format("; ignored: {}", joined(ignored));
     config.warnings.push_back(std::move(warning));
   }

@@ -1,5 +1,5 @@
-// The options of a quantization method: choosing the method, merging what the user says with what the checkpoint says,
-// and checking every option against the method's manifest.
+// The options of a quantization method: choosing the method, merging what the user says with what
+// the checkpoint says, and checking every option against the method's manifest.
 #pragma once
 
 #include <filesystem>
@@ -35,26 +35,32 @@ struct MethodConfig {
   const QuantizerSpec* spec = nullptr;
   bool pre_quantized = false;
   std::vector<ConfigValue> values;  // every declared field, in the manifest's order
-  OrderedJson merged;               // as it stands in a checkpoint: the values and whatever else the checkpoint holds
+  OrderedJson
+      merged;  // as it stands in a checkpoint: the values and whatever else the checkpoint holds
   std::vector<std::string> warnings;
 };
 
-// Does this quantization_config of a checkpoint belong to the method? By quant_method and the equalities of the match rule.
-// A config without quant_method belongs to a method whose rule names a true flag that it carries (bitsandbytes' old files).
+// Does this quantization_config of a checkpoint belong to the method? By quant_method and the
+// equalities of the match rule. A config without quant_method belongs to a method whose rule names
+// a true flag that it carries (bitsandbytes' old files).
 bool matches(const QuantizerSpec& spec, const OrderedJson& quantization_config);
 
-// The method a checkpoint asks for; null when none of `methods` fits. Throws kValue when the config names no method at all.
-const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& methods, const OrderedJson& quantization_config);
+// The method a checkpoint asks for; null when none of `methods` fits. Throws kValue when the config
+// names no method at all.
+const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& methods,
+                                 const OrderedJson& quantization_config);
 
 // The method named `id`; throws kValue with the nearest name and the list when there is none.
-const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& methods, std::string_view id);
+const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& methods,
+                                  std::string_view id);
 
 // A model that is to be quantized while it loads.
 MethodConfig config_for_quantizing(const QuantizerSpec& spec, const UserQuantization& user);
 
-// A checkpoint that is quantized already: its own config wins, the user's loading attributes are copied over, a warning says
-// what was ignored. A user who names another method is refused.
-MethodConfig config_for_pre_quantized(const QuantizerSpec& spec, const OrderedJson& quantization_config,
+// A checkpoint that is quantized already: its own config wins, the user's loading attributes are
+// copied over, a warning says what was ignored. A user who names another method is refused.
+MethodConfig config_for_pre_quantized(const QuantizerSpec& spec,
+                                      const OrderedJson& quantization_config,
                                       const UserQuantization& user);
 
 }  // namespace quanthost

@@ -9,7 +9,8 @@ namespace quanthost {
 namespace {
 
 std::string without_all(std::string text, std::string_view part) {
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part)) text.erase(at, part.size());
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part))
+    text.erase(at, part.size());
   return text;
 }
 
@@ -52,10 +53,12 @@ SkipList::SkipList(std::vector<std::string> patterns) : patterns_(std::move(patt
     try {
       expressions_.emplace_back(pattern);
     } catch (const std::regex_error& e) {
-      throw Error(ErrorKind::kValue,
-                  fmt::format("the list of modules not to convert holds \"{}\", which is no regular expression: {}", pattern,
-                              e.what()),
-                  "entries are regular expressions that match from the start of a module's name");
+      throw Error(
+          ErrorKind::kValue,
+          fmt::format(
+              "the list of modules not to convert holds \"{}\", which is no regular expression: {}",
+              pattern, e.what()),
+          "entries are regular expressions that match from the start of a module's name");
     }
   }
 }
@@ -64,8 +67,9 @@ bool SkipList::skips(std::string_view module) const { return reason(module).has_
 
 std::optional<std::string> SkipList::reason(std::string_view module) const {
   for (std::size_t i = 0; i < patterns_.size(); ++i) {
-    if (module.ends_with(patterns_[i]) || std::regex_search(module.begin(), module.end(), expressions_[i],
-                                                            std::regex_constants::match_continuous)) {
+    if (module.ends_with(patterns_[i]) ||
+        std::regex_search(module.begin(), module.end(), expressions_[i],
+                          std::regex_constants::match_continuous)) {
       return patterns_[i];
     }
   }
@@ -81,8 +85,9 @@ bool skips_bnb_4_41(std::string_view module, const std::vector<std::string>& key
 }
 
 bool skips_quanto_4_41(std::string_view module, const std::vector<std::string>& keys) {
-  return std::any_of(keys.begin(), keys.end(),
-                     [&](const std::string& key) { return module.find(key) != std::string_view::npos; });
+  return std::any_of(keys.begin(), keys.end(), [&](const std::string& key) {
+    return module.find(key) != std::string_view::npos;
+  });
 }
 
 }  // namespace quanthost

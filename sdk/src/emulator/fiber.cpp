@@ -1,0 +1,118 @@
+#include "fiber.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <new>
+#include <utility>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace quanthost::gpu::emulated {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::size_t kStackBytes = 256 * 1024;  // instrumented frames are larger
+#else
+constexpr std::size_t kStackBytes = 128 * 1024;
+#endif
+
+// Lends a Stack to Boost.Context, which gives it back when the fiber has ended.
+struct Lend {
+  const Stack* stack;
+  boost::context::stack_context allocate() const {
+    boost::context::stack_context context;
+    context.size = stack->bytes();
+    context.sp = stack->bottom() + stack->bytes();
+    return context;
+  }
+  void deallocate(boost::context::stack_context&) const noexcept {}
+};
+
+}  // namespace
+
+Stack::Stack() : bytes_(kStackBytes) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* mapping = mmap(nullptr, page + bytes_, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (mapping == MAP_FAILED) throw std::bad_alloc();
+  mprotect(mapping, page, PROT_NONE);
+  mapping_ = static_cast<std::byte*>(mapping);
+  bottom_ = mapping_ + page;
+}
+
+Stack::~Stack() { munmap(mapping_, static_cast<std::size_t>(bottom_ - mapping_) + bytes_); }
+
+void Fiber::start(std::function<void()> body) {
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(stack_.bottom(), stack_.bytes());
+#endif
+#if defined(__SANITIZE_THREAD__)
+  inside_tsan_ = __tsan_create_fiber(0);
+#endif
+  body_ = std::move(body);
+  ended_ = false;
+  inside_ = boost::context::fiber(std::allocator_arg, Lend{&stack_}, [this](boost::context::fiber&& outside) {
+    enter(std::move(outside));
+    return std::move(outside_);
+  });
+}
+
+void Fiber::resume() {
+#if defined(__SANITIZE_THREAD__)
+  outside_tsan_ = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(inside_tsan_, 0);
+#endif
+  void* mine = nullptr;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(&mine, stack_.bottom(), stack_.bytes());
+#endif
+  inside_ = std::move(inside_).resume();
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(mine, nullptr, nullptr);
+#endif
+  static_cast<void>(mine);
+#if defined(__SANITIZE_THREAD__)
+  if (ended_) __tsan_destroy_fiber(std::exchange(inside_tsan_, nullptr));
+#endif
+}
+
+void Fiber::suspend() {
+  before_switch(false, outside_bottom_, outside_bytes_);
+  outside_ = std::move(outside_).resume();
+  after_switch();
+}
+
+void Fiber::enter(boost::context::fiber&& outside) {
+  after_switch();
+  outside_ = std::move(outside);
+  body_();
+  body_ = nullptr;
+  ended_ = true;
+  before_switch(true, outside_bottom_, outside_bytes_);
+}
+
+// A null place for the shadow stack tells the sanitizer that this side ends here.
+void Fiber::before_switch([[maybe_unused]] bool leaving_for_good, [[maybe_unused]] const void* bottom,
+                          [[maybe_unused]] std::size_t bytes) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_switch_to_fiber(outside_tsan_, 0);
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(leaving_for_good ? nullptr : &shadow_stack_, bottom, bytes);
+#endif
+}
+
+void Fiber::after_switch() {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(shadow_stack_, &outside_bottom_, &outside_bytes_);
+#endif
+}
+
+}  // namespace quanthost::gpu::emulated

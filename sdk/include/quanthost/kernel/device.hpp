@@ -72,7 +72,7 @@ class SharedArray {
 // Declares `name`, a SharedArray<type> of `count` elements (a constant), at function scope in a kernel or in a device
 // function. Every call site, and every instantiation of a template, has an array of its own.
 #define QH_SHARED(type, name, count)                                    \
-  __shared__ alignas(alignof(type) < 16 ? 16 : alignof(type)) type name##_storage[count]; \
+  __shared__ __attribute__((aligned(16))) type name##_storage[count];   \
   const ::quanthost::gpu::SharedArray<type> name(name##_storage)
 
 // The launch's dynamic shared memory from byte `offset` on, as `count` elements.

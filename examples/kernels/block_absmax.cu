@@ -1,4 +1,5 @@
-// The largest magnitude of each quantization block: shuffles within groups of 32 lanes, shared memory between them.
+// The largest magnitude of each quantization block: shuffles within groups of 32 lanes, shared
+// memory between them.
 #include "kernels.hpp"
 #include "quanthost/kernel.hpp"
 
@@ -10,7 +11,8 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kGroup = 32;
 
-// One thread block a quantization block. Groups of 32 lanes, not warps, so that the text is the same for any warp size.
+// One thread block a quantization block. Groups of 32 lanes, not warps, so that the text is the
+// same for any warp size.
 QH_KERNEL void absmax_of_blocks(const float* values, float* absmax, int count, int block) {
   QH_SHARED(float, group_results, kThreads / kGroup);
   const int thread = gpu::thread_in_block();
@@ -34,7 +36,8 @@ QH_KERNEL void absmax_of_blocks(const float* values, float* absmax, int count, i
 
 }  // namespace
 
-void block_absmax(Stream stream, const float* values, float* absmax, std::int32_t count, std::int32_t block) {
+void block_absmax(Stream stream, const float* values, float* absmax, std::int32_t count,
+                  std::int32_t block) {
   if (count <= 0) return;
   const unsigned blocks = static_cast<unsigned>((count + block - 1) / block);
   gpu::launch(stream, {blocks, kThreads}, absmax_of_blocks, values, absmax, count, block);

@@ -1,4 +1,5 @@
-// Counts byte values: atomics on shared memory first, then one atomic a bin and block on global memory.
+// Counts byte values: atomics on shared memory first, then one atomic a bin and block on global
+// memory.
 #include "kernels.hpp"
 #include "quanthost/kernel.hpp"
 
@@ -17,7 +18,8 @@ QH_KERNEL void count_bytes(const std::uint8_t* values, std::uint32_t* bins, int 
   block_bins[thread] = 0;
   gpu::block_barrier();
   const int stride = kThreads * static_cast<int>(gpu::grid_size().x);
-  for (int i = gpu::global_index(); i < count; i += stride) gpu::atomic_add(block_bins[values[i]], 1u);
+  for (int i = gpu::global_index(); i < count; i += stride)
+    gpu::atomic_add(block_bins[values[i]], 1u);
   gpu::block_barrier();
   gpu::atomic_add(bins[thread], block_bins[thread]);
 }

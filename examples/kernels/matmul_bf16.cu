@@ -12,13 +12,14 @@ using Layout = gpu::MmaLayout;
 using Pair = gpu::Vec<bf16_t, 2>;
 
 constexpr int kThreads = 128;
-constexpr int kTileColumns = 64;  // of one thread block, which owns 16 rows
-constexpr int kStep = 32;         // along k, staged in shared memory at once
+constexpr int kTileColumns = 64;   // of one thread block, which owns 16 rows
+constexpr int kStep = 32;          // along k, staged in shared memory at once
 constexpr int kPitch = kStep + 8;  // padded, so that neighbouring rows start in different banks
 
-// Copies rows [first, first + rows) of a row-major [count][k] matrix, columns [k0, k0 + kStep); zeros beyond the edge.
-QH_DEVICE void stage(const gpu::SharedArray<bf16_t>& tile, const bf16_t* matrix, int first, int rows, int count, int k0,
-                     int k) {
+// Copies rows [first, first + rows) of a row-major [count][k] matrix, columns [k0, k0 + kStep);
+// zeros beyond the edge.
+QH_DEVICE void stage(const gpu::SharedArray<bf16_t>& tile, const bf16_t* matrix, int first,
+                     int rows, int count, int k0, int k) {
   const int pairs = rows * kStep / 2;
   for (int i = gpu::thread_in_block(); i < pairs; i += kThreads) {
     const int row = i / (kStep / 2);
@@ -29,7 +30,8 @@ QH_DEVICE void stage(const gpu::SharedArray<bf16_t>& tile, const bf16_t* matrix,
   }
 }
 
-QH_KERNEL void multiply(const bf16_t* left, const bf16_t* right, float* product, int m, int n, int k) {
+QH_KERNEL void multiply(const bf16_t* left, const bf16_t* right, float* product, int m, int n,
+                        int k) {
   QH_SHARED(bf16_t, left_tile, Layout::kRows * kPitch);
   QH_SHARED(bf16_t, right_tile, kTileColumns * kPitch);
   const int row0 = static_cast<int>(gpu::block_index().y) * Layout::kRows;
@@ -77,8 +79,8 @@ QH_KERNEL void multiply(const bf16_t* left, const bf16_t* right, float* product,
 
 }  // namespace
 
-void matmul_bf16(Stream stream, const std::uint16_t* left, const std::uint16_t* right, float* product, std::int32_t m,
-                 std::int32_t n, std::int32_t k) {
+void matmul_bf16(Stream stream, const std::uint16_t* left, const std::uint16_t* right,
+                 float* product, std::int32_t m, std::int32_t n, std::int32_t k) {
   if (m <= 0 || n <= 0) return;
   const gpu::Size3 grid(static_cast<unsigned>((n + kTileColumns - 1) / kTileColumns),
                         static_cast<unsigned>((m + Layout::kRows - 1) / Layout::kRows));

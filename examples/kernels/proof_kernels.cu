@@ -1,10 +1,10 @@
-// The table that each of the three libraries exports: every function catches what its kernel's launch may throw.
-#include "proof_kernels.h"
-
+// The table that each of the three libraries exports: every function catches what its kernel's
+// launch may throw.
 #include <cstdio>
 #include <exception>
 
 #include "kernels.hpp"
+#include "proof_kernels.h"
 #include "quanthost/kernel.hpp"
 
 namespace gpu = quanthost::gpu;
@@ -69,4 +69,6 @@ const proof_kernels kTable = {sizeof(proof_kernels),
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) const proof_kernels* proof_kernels_v1(void) { return &kTable; }
+extern "C" __attribute__((visibility("default"))) const proof_kernels* proof_kernels_v1(void) {
+  return &kTable;
+}

@@ -26,7 +26,8 @@ QH_KERNEL void add(const float* left, const float* right, float* sum, int count)
 
 }  // namespace
 
-void vector_add(Stream stream, const float* left, const float* right, float* sum, std::int32_t count) {
+void vector_add(Stream stream, const float* left, const float* right, float* sum,
+                std::int32_t count) {
   if (count <= 0) return;
   const unsigned blocks = (static_cast<unsigned>(count) + 4 * kThreads - 1) / (4 * kThreads);
   gpu::launch(stream, {blocks, kThreads}, add, left, right, sum, count);

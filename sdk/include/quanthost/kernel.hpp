@@ -1,4 +1,5 @@
-// Kernels written once: the same source compiles with nvcc, with hipcc, and with a C++ compiler on the emulator.
+// Kernels written once: the same source compiles with nvcc, with hipcc, and with a C++ compiler on
+// the emulator.
 //
 //   QH_KERNEL void scale(float* data, float factor, int count) {
 //     const int i = quanthost::gpu::global_index();

@@ -12,14 +12,15 @@ namespace {
 
 thread_local Block* current_block = nullptr;
 
-// Passes over the block in which threads only spun before they are said to spin for ever. Another block may be what
-// they wait for, so this is generous.
+// Passes over the block in which threads only spun before they are said to spin for ever. Another
+// block may be what they wait for, so this is generous.
 constexpr int kSpinPasses = 200000;
 
 }  // namespace
 
 Block& Block::current() {
-  if (current_block == nullptr) throw Error("a device function of kernel.hpp was called outside a kernel");
+  if (current_block == nullptr)
+    throw Error("a device function of kernel.hpp was called outside a kernel");
   return *current_block;
 }
 
@@ -132,7 +133,8 @@ void Block::resume(Thread& thread) {
   running_ = nullptr;
 }
 
-// After a fault: every other thread leaves its kernel by an exception, so that its objects are destroyed.
+// After a fault: every other thread leaves its kernel by an exception, so that its objects are
+// destroyed.
 void Block::unwind() {
   for (unsigned i = 0; i < thread_count_; ++i) {
     while (!threads_[i]->fiber.ended()) resume(*threads_[i]);
@@ -150,16 +152,19 @@ void Block::wait(const char* operation, const Site& site) {
 void Block::block_barrier(const Site& site) {
   Thread& thread = *running_;
   moved_ = true;
-  if (at_barrier_ > 0 && (barrier_site_.line() != site.line() || barrier_site_.column() != site.column() ||
-                          std::strcmp(barrier_site_.file_name(), site.file_name()) != 0)) {
-    throw Fault{describe(thread.self, site,
-                         "divergent barrier: other threads of the block wait in block_barrier() at " +
-                             to_text(barrier_site_))};
+  if (at_barrier_ > 0 &&
+      (barrier_site_.line() != site.line() || barrier_site_.column() != site.column() ||
+       std::strcmp(barrier_site_.file_name(), site.file_name()) != 0)) {
+    throw Fault{
+        describe(thread.self, site,
+                 "divergent barrier: other threads of the block wait in block_barrier() at " +
+                     to_text(barrier_site_))};
   }
   if (live_ < thread_count_) {
-    throw Fault{describe(thread.self, site,
-                         "divergent barrier: " + std::to_string(thread_count_ - live_) +
-                             " threads of the block have ended and will never reach block_barrier()")};
+    throw Fault{
+        describe(thread.self, site,
+                 "divergent barrier: " + std::to_string(thread_count_ - live_) +
+                     " threads of the block have ended and will never reach block_barrier()")};
   }
   barrier_site_ = site;
   if (++at_barrier_ == thread_count_) {
@@ -176,14 +181,17 @@ void Block::block_barrier(const Site& site) {
   wait("block_barrier", site);
 }
 
-void Block::refuse_missing_lanes(const char* operation, unsigned first, unsigned width, const Site& site) const {
+void Block::refuse_missing_lanes(const char* operation, unsigned first, unsigned width,
+                                 const Site& site) const {
   for (unsigned i = first; i < first + width; ++i) {
     const bool exists = i < thread_count_;
     if (exists && threads_[i]->state != State::kEnded) continue;
-    throw Fault{describe(running_->self, site,
-                         std::string("divergent collective: ") + operation + " needs all " + std::to_string(width) +
-                             " lanes of the group, but thread " + std::to_string(i) + " of the block " +
-                             (exists ? "has ended" : "does not exist: the block has " + std::to_string(thread_count_)))};
+    throw Fault{describe(
+        running_->self, site,
+        std::string("divergent collective: ") + operation + " needs all " + std::to_string(width) +
+            " lanes of the group, but thread " + std::to_string(i) + " of the block " +
+            (exists ? "has ended"
+                    : "does not exist: the block has " + std::to_string(thread_count_)))};
   }
 }
 
@@ -191,12 +199,15 @@ Block::Meeting& Block::meet(const char* operation, unsigned width, const Site& s
   Thread& thread = *running_;
   moved_ = true;
   if (width > run_->warp_size) {
-    throw Fault{describe(thread.self, site, std::string(operation) + " is asked for a group of " +
-                                                std::to_string(width) + " lanes in a warp of " +
-                                                std::to_string(run_->warp_size))};
+    throw Fault{describe(thread.self, site,
+                         std::string(operation) + " is asked for a group of " +
+                             std::to_string(width) + " lanes in a warp of " +
+                             std::to_string(run_->warp_size))};
   }
   const unsigned first = thread.self.linear - thread.self.lane % width;
-  const auto same_group = [&](const Meeting* m) { return m->first_thread == first && m->width == width; };
+  const auto same_group = [&](const Meeting* m) {
+    return m->first_thread == first && m->width == width;
+  };
   auto found = std::find_if(open_.begin(), open_.end(), same_group);
   if (found == open_.end()) {
     refuse_missing_lanes(operation, first, width, site);
@@ -216,11 +227,12 @@ Block::Meeting& Block::meet(const char* operation, unsigned width, const Site& s
   }
   Meeting& meeting = **found;
   if (std::strcmp(meeting.operation, operation) != 0 || meeting.site.line() != site.line() ||
-      meeting.site.column() != site.column() || std::strcmp(meeting.site.file_name(), site.file_name()) != 0) {
+      meeting.site.column() != site.column() ||
+      std::strcmp(meeting.site.file_name(), site.file_name()) != 0) {
     throw Fault{describe(thread.self, site,
                          std::string("divergent collective: this lane is in ") + operation +
-                             ", while other lanes of its group wait in " + meeting.operation + " at " +
-                             to_text(meeting.site))};
+                             ", while other lanes of its group wait in " + meeting.operation +
+                             " at " + to_text(meeting.site))};
   }
   ++meeting.arrived;
   thread.meeting = &meeting;
@@ -239,11 +251,12 @@ void Block::complete(Meeting& meeting) {
   }
 }
 
-const std::byte* Block::exchange(const char* operation, int width, const void* payload, std::size_t bytes,
-                                 const Site& site) {
+const std::byte* Block::exchange(const char* operation, int width, const void* payload,
+                                 std::size_t bytes, const Site& site) {
   Thread& thread = *running_;
   Meeting& meeting = meet(operation, static_cast<unsigned>(width), site);
-  std::memcpy(meeting.payload + (thread.self.linear - meeting.first_thread) * kPayloadBytes, payload, bytes);
+  std::memcpy(meeting.payload + (thread.self.linear - meeting.first_thread) * kPayloadBytes,
+              payload, bytes);
   if (meeting.arrived == meeting.width) {
     complete(meeting);
   } else {
@@ -291,9 +304,10 @@ void Block::spin(const Site& site) {
 void Block::on_end(const Thread& thread) {
   shared_.refuse_copies_under_way(thread.self);
   const auto ended = [&](const char* operation, const Site& site) {
-    throw Fault{"thread " + to_text(thread.self.thread) + " of block " + to_text(thread.self.block) +
-                ": divergent collective: the thread ended while others wait for it in " + operation + " at " +
-                to_text(site)};
+    throw Fault{"thread " + to_text(thread.self.thread) + " of block " +
+                to_text(thread.self.block) +
+                ": divergent collective: the thread ended while others wait for it in " +
+                operation + " at " + to_text(site)};
   };
   if (at_barrier_ > 0) ended("block_barrier", barrier_site_);
   for (const Meeting* meeting : open_) {
@@ -308,12 +322,14 @@ std::string Block::waiting_threads() const {
   std::map<std::string, std::vector<unsigned>> by_place;
   for (unsigned i = 0; i < thread_count_; ++i) {
     const Thread& thread = *threads_[i];
-    if (thread.state != State::kEnded) by_place[std::string(thread.waits_in) + " at " + to_text(thread.site)].push_back(i);
+    if (thread.state != State::kEnded)
+      by_place[std::string(thread.waits_in) + " at " + to_text(thread.site)].push_back(i);
   }
   std::string text;
   for (const auto& [place, threads] : by_place) {
-    text += (text.empty() ? "" : "; ") + std::to_string(threads.size()) + " threads (the first is " +
-            to_text(threads_[threads.front()]->self.thread) + ") in " + place;
+    text += (text.empty() ? "" : "; ") + std::to_string(threads.size()) +
+            " threads (the first is " + to_text(threads_[threads.front()]->self.thread) + ") in " +
+            place;
   }
   return text;
 }
@@ -324,7 +340,8 @@ std::string Block::deadlock() const {
 
 std::string Block::spinning() const {
   return "block " + to_text(run_->index) +
-         ": deadlock: threads spin on a value that nobody changes (blocks may not wait for each other): " +
+         ": deadlock: threads spin on a value that nobody changes (blocks may not wait for each "
+         "other): " +
          waiting_threads();
 }
 

@@ -1,4 +1,5 @@
-// Runs one block: a fiber for every thread, in an order drawn from a seed, meeting at barriers and exchanges.
+// Runs one block: a fiber for every thread, in an order drawn from a seed, meeting at barriers and
+// exchanges.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ struct BlockRun {
   const std::function<void()>* kernel;
 };
 
-// Kept between blocks and launches for its stacks and buffers. One operating system thread at a time.
+// Kept between blocks and launches for its stacks and buffers. One operating system thread at a
+// time.
 class Block {
  public:
   // Returns the first fault, if there was one. Every thread of the block has ended or been unwound.
@@ -36,7 +38,8 @@ class Block {
   Toucher toucher() { return {&running_->self, &running_->clock}; }
   void block_barrier(const Site& site);
   void warp_barrier(int width, const Site& site);
-  const std::byte* exchange(const char* operation, int width, const void* payload, std::size_t bytes, const Site& site);
+  const std::byte* exchange(const char* operation, int width, const void* payload,
+                            std::size_t bytes, const Site& site);
   void leave_exchange();
   void spin(const Site& site);
 
@@ -71,7 +74,8 @@ class Block {
   void wait(const char* operation, const Site& site);
   Meeting& meet(const char* operation, unsigned width, const Site& site);
   void complete(Meeting& meeting);
-  void refuse_missing_lanes(const char* operation, unsigned first, unsigned width, const Site& site) const;
+  void refuse_missing_lanes(const char* operation, unsigned first, unsigned width,
+                            const Site& site) const;
   void on_end(const Thread& thread);
   std::string deadlock() const;
   std::string spinning() const;

@@ -11,7 +11,8 @@ namespace quanthost::gpu::emulated {
 struct Fault {
   std::string message;
 };
-// Thrown inside the other threads of a block in which a fault happened, so that their objects are destroyed.
+// Thrown inside the other threads of a block in which a fault happened, so that their objects are
+// destroyed.
 struct Abandoned {};
 
 std::string to_text(const Size3& index);  // "(1,2,3)"

@@ -58,10 +58,11 @@ void Fiber::start(std::function<void()> body) {
 #endif
   body_ = std::move(body);
   ended_ = false;
-  inside_ = boost::context::fiber(std::allocator_arg, Lend{&stack_}, [this](boost::context::fiber&& outside) {
-    enter(std::move(outside));
-    return std::move(outside_);
-  });
+  inside_ = boost::context::fiber(std::allocator_arg, Lend{&stack_},
+                                  [this](boost::context::fiber&& outside) {
+                                    enter(std::move(outside));
+                                    return std::move(outside_);
+                                  });
 }
 
 void Fiber::resume() {
@@ -99,8 +100,8 @@ void Fiber::enter(boost::context::fiber&& outside) {
 }
 
 // A null place for the shadow stack tells the sanitizer that this side ends here.
-void Fiber::before_switch([[maybe_unused]] bool leaving_for_good, [[maybe_unused]] const void* bottom,
-                          [[maybe_unused]] std::size_t bytes) {
+void Fiber::before_switch([[maybe_unused]] bool leaving_for_good,
+                          [[maybe_unused]] const void* bottom, [[maybe_unused]] std::size_t bytes) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_switch_to_fiber(outside_tsan_, 0);
 #endif

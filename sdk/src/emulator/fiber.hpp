@@ -1,4 +1,5 @@
-// One fiber of the emulator: Boost.Context's switch, on a stack with a guard page, made known to the sanitizers.
+// One fiber of the emulator: Boost.Context's switch, on a stack with a guard page, made known to
+// the sanitizers.
 #pragma once
 
 #include <boost/context/fiber.hpp>
@@ -24,7 +25,8 @@ class Stack {
   std::size_t bytes_;
 };
 
-// Runs a function on a stack of its own, in turns with the thread that resumes it. `body` must not throw.
+// Runs a function on a stack of its own, in turns with the thread that resumes it. `body` must not
+// throw.
 class Fiber {
  public:
   void start(std::function<void()> body);

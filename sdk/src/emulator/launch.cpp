@@ -1,4 +1,5 @@
-// Spreads the blocks of a launch over operating system threads, and turns the first fault into an exception.
+// Spreads the blocks of a launch over operating system threads, and turns the first fault into an
+// exception.
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -49,7 +50,8 @@ qh_emulated_stream options_of(Stream stream) {
   qh_emulated_stream options{};
   if (stream.native != nullptr) {
     const auto& given = *static_cast<const qh_emulated_stream*>(stream.native);
-    std::copy_n(static_cast<const char*>(stream.native), std::min<std::size_t>(given.struct_size, sizeof options),
+    std::copy_n(static_cast<const char*>(stream.native),
+                std::min<std::size_t>(given.struct_size, sizeof options),
                 reinterpret_cast<char*>(&options));
   } else {
     options.warp_size = static_cast<std::uint32_t>(number_from("QUANTHOST_EMULATOR_WARP_SIZE", 32));
@@ -57,30 +59,36 @@ qh_emulated_stream options_of(Stream stream) {
     options.max_threads = static_cast<std::uint32_t>(number_from("QUANTHOST_EMULATOR_THREADS", 0));
   }
   if (options.warp_size != 32 && options.warp_size != 64) {
-    throw Error("emulated launch: a warp has 32 or 64 lanes, not " + std::to_string(options.warp_size));
+    throw Error("emulated launch: a warp has 32 or 64 lanes, not " +
+                std::to_string(options.warp_size));
   }
   return options;
 }
 
 void check_shape(const LaunchShape& shape) {
-  const auto all_positive = [](const Size3& size) { return size.x > 0 && size.y > 0 && size.z > 0; };
+  const auto all_positive = [](const Size3& size) {
+    return size.x > 0 && size.y > 0 && size.z > 0;
+  };
   if (!all_positive(shape.grid) || !all_positive(shape.block)) {
-    throw Error("emulated launch: the grid " + to_text(shape.grid) + " and the block " + to_text(shape.block) +
-                " need at least one in each direction");
+    throw Error("emulated launch: the grid " + to_text(shape.grid) + " and the block " +
+                to_text(shape.block) + " need at least one in each direction");
   }
-  if (std::uint64_t{shape.block.x} * shape.block.y * shape.block.z > kMaxThreadsOfBlock || shape.block.z > 64) {
+  if (std::uint64_t{shape.block.x} * shape.block.y * shape.block.z > kMaxThreadsOfBlock ||
+      shape.block.z > 64) {
     throw Error("emulated launch: the block " + to_text(shape.block) + " has more than " +
                 std::to_string(kMaxThreadsOfBlock) + " threads, or more than 64 in z");
   }
   if (shape.grid.x > 0x7fffffffu || shape.grid.y > 65535 || shape.grid.z > 65535) {
-    throw Error("emulated launch: the grid " + to_text(shape.grid) + " passes the limit (2147483647,65535,65535)");
+    throw Error("emulated launch: the grid " + to_text(shape.grid) +
+                " passes the limit (2147483647,65535,65535)");
   }
 }
 
 // One launch in flight. Workers take blocks until none is left or one has a fault.
 class Grid {
  public:
-  Grid(const LaunchShape& shape, const qh_emulated_stream& options, const std::function<void()>& kernel)
+  Grid(const LaunchShape& shape, const qh_emulated_stream& options,
+       const std::function<void()>& kernel)
       : shape_(shape),
         options_(options),
         kernel_(kernel),
@@ -94,7 +102,8 @@ class Grid {
       work();
     } else if (options_.parallel_for != nullptr) {
       options_.parallel_for(
-          options_.context, workers, [](void* grid, std::uint64_t) { static_cast<Grid*>(grid)->work(); }, this);
+          options_.context, workers,
+          [](void* grid, std::uint64_t) { static_cast<Grid*>(grid)->work(); }, this);
     } else {
       std::vector<std::jthread> threads;
       for (std::uint64_t i = 1; i < workers; ++i) threads.emplace_back([this] { work(); });
@@ -153,30 +162,35 @@ void block_barrier(const Site& site) { Block::current().block_barrier(site); }
 void warp_barrier(int width, const Site& site) { Block::current().warp_barrier(width, site); }
 void spin(const Site& site) { Block::current().spin(site); }
 
-const std::byte* exchange(const char* operation, int width, const void* payload, std::size_t bytes, const Site& site) {
+const std::byte* exchange(const char* operation, int width, const void* payload, std::size_t bytes,
+                          const Site& site) {
   return Block::current().exchange(operation, width, payload, bytes, site);
 }
 void leave_exchange() { Block::current().leave_exchange(); }
 
-SharedSpan static_shared(const void* key, std::size_t bytes, std::size_t alignment, const char* name) {
+SharedSpan static_shared(const void* key, std::size_t bytes, std::size_t alignment,
+                         const char* name) {
   return Block::current().shared().static_array(key, bytes, alignment, name);
 }
-SharedSpan dynamic_shared(std::size_t offset, std::size_t bytes, std::size_t alignment, const Site& site) {
+SharedSpan dynamic_shared(std::size_t offset, std::size_t bytes, std::size_t alignment,
+                          const Site& site) {
   Block& block = Block::current();
   return block.shared().dynamic_array(block.self(), offset, bytes, alignment, site);
 }
-void check_shared(const SharedSpan& span, std::int64_t at, std::size_t bytes, std::size_t alignment, Access access,
-                  const Site& site) {
+void check_shared(const SharedSpan& span, std::int64_t at, std::size_t bytes, std::size_t alignment,
+                  Access access, const Site& site) {
   Block& block = Block::current();
   block.shared().check(block.toucher(), span, at, bytes, alignment, access, site);
 }
 void check_global(const void* address, std::size_t alignment, const Site& site) {
   if (reinterpret_cast<std::uintptr_t>(address) % alignment == 0) return;
-  throw Fault{describe(self(), site, "misaligned: the address in global memory is not a multiple of " +
-                                         std::to_string(alignment) + " bytes")};
+  throw Fault{describe(self(), site,
+                       "misaligned: the address in global memory is not a multiple of " +
+                           std::to_string(alignment) + " bytes")};
 }
 
-void async_copy(const SharedSpan& span, std::int64_t at, const void* source, std::size_t bytes, const Site& site) {
+void async_copy(const SharedSpan& span, std::int64_t at, const void* source, std::size_t bytes,
+                const Site& site) {
   Block& block = Block::current();
   block.shared().begin_copy(block.toucher(), span, at, source, bytes, site);
 }

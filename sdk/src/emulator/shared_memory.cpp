@@ -8,23 +8,31 @@
 namespace quanthost::gpu::emulated {
 namespace {
 
-constexpr std::size_t kCapacity = 232448;  // what sm_90 gives a block at most; docs/kernels.md names the portable limit
-constexpr std::byte kPoison{0xff};         // a NaN in every floating-point type, -1 in every signed integer
+constexpr std::size_t kCapacity =
+    232448;  // what sm_90 gives a block at most; docs/kernels.md names the portable limit
+constexpr std::byte kPoison{
+    0xff};  // a NaN in every floating-point type, -1 in every signed integer
 
 const char* verb(Access access) {
   switch (access) {
-    case Access::kRead: return "reads";
-    case Access::kWrite: return "writes";
-    case Access::kAtomic: return "updates atomically";
+    case Access::kRead:
+      return "reads";
+    case Access::kWrite:
+      return "writes";
+    case Access::kAtomic:
+      return "updates atomically";
   }
   return "";
 }
 
 const char* noun(Access access) {
   switch (access) {
-    case Access::kRead: return "read";
-    case Access::kWrite: return "write";
-    case Access::kAtomic: return "atomic update";
+    case Access::kRead:
+      return "read";
+    case Access::kWrite:
+      return "write";
+    case Access::kAtomic:
+      return "atomic update";
   }
   return "";
 }
@@ -36,8 +44,8 @@ Size3 coordinates(unsigned linear, const Size3& size) {
 std::string place(const SharedSpan& span, std::int64_t at, std::size_t bytes) {
   std::string text = "shared array `" + std::string(span.name) + "`";
   if (at % static_cast<std::int64_t>(bytes) == 0) {
-    text += ", element " + std::to_string(at / static_cast<std::int64_t>(bytes)) + " of " + std::to_string(bytes) +
-            " bytes";
+    text += ", element " + std::to_string(at / static_cast<std::int64_t>(bytes)) + " of " +
+            std::to_string(bytes) + " bytes";
   } else {
     text += ", " + std::to_string(bytes) + " bytes from byte " + std::to_string(at);
   }
@@ -52,8 +60,8 @@ std::string place(const SharedSpan& span, std::int64_t at, std::size_t bytes) {
 
 void SharedMemory::reset(std::size_t dynamic_bytes, std::size_t threads, const Size3& block_size) {
   if (dynamic_bytes > kCapacity) {
-    throw Fault{"the launch asks for " + std::to_string(dynamic_bytes) + " bytes of dynamic shared memory; a block has " +
-                std::to_string(kCapacity)};
+    throw Fault{"the launch asks for " + std::to_string(dynamic_bytes) +
+                " bytes of dynamic shared memory; a block has " + std::to_string(kCapacity)};
   }
   bytes_.resize(kCapacity);
   static_arrays_.clear();
@@ -68,8 +76,9 @@ void SharedMemory::reset(std::size_t dynamic_bytes, std::size_t threads, const S
 SharedSpan SharedMemory::take(std::size_t bytes, std::size_t alignment, const char* name) {
   const std::size_t offset = (used_ + alignment - 1) / alignment * alignment;
   if (bytes > kCapacity || offset > kCapacity - bytes) {
-    throw Fault{"shared array `" + std::string(name) + "` of " + std::to_string(bytes) + " bytes does not fit: " +
-                std::to_string(offset) + " of the block's " + std::to_string(kCapacity) + " bytes are taken"};
+    throw Fault{"shared array `" + std::string(name) + "` of " + std::to_string(bytes) +
+                " bytes does not fit: " + std::to_string(offset) + " of the block's " +
+                std::to_string(kCapacity) + " bytes are taken"};
   }
   used_ = offset + bytes;
   if (shadow_.size() < used_) shadow_.resize(used_);
@@ -77,7 +86,8 @@ SharedSpan SharedMemory::take(std::size_t bytes, std::size_t alignment, const ch
   return {bytes_.data() + offset, offset, bytes, name};
 }
 
-SharedSpan SharedMemory::static_array(const void* key, std::size_t bytes, std::size_t alignment, const char* name) {
+SharedSpan SharedMemory::static_array(const void* key, std::size_t bytes, std::size_t alignment,
+                                      const char* name) {
   for (const StaticArray& array : static_arrays_) {
     if (array.key == key) return array.span;
   }
@@ -89,38 +99,45 @@ SharedSpan SharedMemory::dynamic_array(const Self& thread, std::size_t offset, s
                                        std::size_t alignment, const Site& site) {
   if (bytes > dynamic_bytes_ || offset > dynamic_bytes_ - bytes) {
     fault(thread, site,
-          "out of bounds: takes " + std::to_string(bytes) + " bytes of dynamic shared memory from byte " +
-              std::to_string(offset) + "; the launch gave " + std::to_string(dynamic_bytes_));
+          "out of bounds: takes " + std::to_string(bytes) +
+              " bytes of dynamic shared memory from byte " + std::to_string(offset) +
+              "; the launch gave " + std::to_string(dynamic_bytes_));
   }
   if (offset % alignment != 0) {
-    fault(thread, site, "misaligned: byte " + std::to_string(offset) + " of dynamic shared memory is not a multiple of " +
-                            std::to_string(alignment));
+    fault(thread, site,
+          "misaligned: byte " + std::to_string(offset) +
+              " of dynamic shared memory is not a multiple of " + std::to_string(alignment));
   }
   return {dynamic_.data + offset, dynamic_.offset + offset, bytes, dynamic_.name};
 }
 
-void SharedMemory::check(const Toucher& toucher, const SharedSpan& span, std::int64_t at, std::size_t bytes,
-                         std::size_t alignment, Access access, const Site& site) {
+void SharedMemory::check(const Toucher& toucher, const SharedSpan& span, std::int64_t at,
+                         std::size_t bytes, std::size_t alignment, Access access,
+                         const Site& site) {
   const Self& thread = *toucher.thread;
   if (at < 0 || bytes > span.bytes || static_cast<std::size_t>(at) > span.bytes - bytes) {
-    fault(thread, site, "out of bounds: " + std::string(verb(access)) + " " + place(span, at, bytes) +
-                            "; the array has " + std::to_string(span.bytes) + " bytes");
+    fault(thread, site,
+          "out of bounds: " + std::string(verb(access)) + " " + place(span, at, bytes) +
+              "; the array has " + std::to_string(span.bytes) + " bytes");
   }
   const std::size_t first = span.offset + static_cast<std::size_t>(at);
   if (first % alignment != 0) {
-    fault(thread, site, "misaligned: " + std::string(verb(access)) + " " + place(span, at, bytes) +
-                            ", which is not at a multiple of " + std::to_string(alignment) + " bytes");
+    fault(thread, site,
+          "misaligned: " + std::string(verb(access)) + " " + place(span, at, bytes) +
+              ", which is not at a multiple of " + std::to_string(alignment) + " bytes");
   }
   for (std::size_t i = first; i < first + bytes; ++i) {
     Byte& byte = shadow_[i];
     if (byte.copy_epoch >= first_epoch_) {
-      fault(thread, site, "missing wait: " + std::string(verb(access)) + " " + place(span, at, bytes) +
-                              ", the target of the async copy begun at " + to_text(byte.copy_site) +
-                              ", which no async_wait() has completed");
+      fault(thread, site,
+            "missing wait: " + std::string(verb(access)) + " " + place(span, at, bytes) +
+                ", the target of the async copy begun at " + to_text(byte.copy_site) +
+                ", which no async_wait() has completed");
     }
     if (access != Access::kWrite && byte.written_epoch < first_epoch_) {
-      fault(thread, site, "uninitialized: " + std::string(verb(access)) + " " + place(span, at, bytes) +
-                              ", which no thread of this block has written");
+      fault(thread, site,
+            "uninitialized: " + std::string(verb(access)) + " " + place(span, at, bytes) +
+                ", which no thread of this block has written");
     }
     refuse_races(toucher, span, at, bytes, byte, access, site);
     note(toucher, byte, access, site);
@@ -134,13 +151,15 @@ bool SharedMemory::in_order(const Touch& before, const Toucher& now) const {
   return same_warp && now.clock->seen[before.lane] >= before.clock;
 }
 
-void SharedMemory::refuse_races(const Toucher& toucher, const SharedSpan& span, std::int64_t at, std::size_t bytes,
-                                const Byte& byte, Access access, const Site& site) const {
+void SharedMemory::refuse_races(const Toucher& toucher, const SharedSpan& span, std::int64_t at,
+                                std::size_t bytes, const Byte& byte, Access access,
+                                const Site& site) const {
   const auto refuse = [&](const Touch& before, Access earlier) {
     if (in_order(before, toucher)) return;
     fault(*toucher.thread, site,
-          "race: this " + std::string(noun(access)) + " of " + place(span, at, bytes) + " and the " + noun(earlier) +
-              " by thread " + to_text(coordinates(before.thread, block_size_)) + " at " + to_text(before.site) +
+          "race: this " + std::string(noun(access)) + " of " + place(span, at, bytes) +
+              " and the " + noun(earlier) + " by thread " +
+              to_text(coordinates(before.thread, block_size_)) + " at " + to_text(before.site) +
               " have no barrier between them");
   };
   if (!(access == Access::kAtomic && byte.write.atomic)) {
@@ -168,8 +187,8 @@ void SharedMemory::note(const Toucher& toucher, Byte& byte, Access access, const
   byte.reads = {};
 }
 
-void SharedMemory::begin_copy(const Toucher& toucher, const SharedSpan& span, std::int64_t at, const void* source,
-                              std::size_t bytes, const Site& site) {
+void SharedMemory::begin_copy(const Toucher& toucher, const SharedSpan& span, std::int64_t at,
+                              const void* source, std::size_t bytes, const Site& site) {
   check(toucher, span, at, bytes, bytes, Access::kWrite, site);
   const std::size_t first = span.offset + static_cast<std::size_t>(at);
   for (std::size_t i = first; i < first + bytes; ++i) {
@@ -212,8 +231,9 @@ void SharedMemory::refuse_copies_under_way(const Self& thread) const {
     if (!group.empty()) copy = &group.front();
   }
   if (copy == nullptr) return;
-  fault(thread, copy->site, "missing wait: the thread ended with the async copy to shared array `" +
-                                std::string(copy->array) + "` under way; call async_commit() and async_wait() first");
+  fault(thread, copy->site,
+        "missing wait: the thread ended with the async copy to shared array `" +
+            std::string(copy->array) + "` under way; call async_commit() and async_wait() first");
 }
 
 }  // namespace quanthost::gpu::emulated

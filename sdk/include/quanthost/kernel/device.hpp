@@ -1,4 +1,5 @@
-// What CUDA and HIP spell alike: indices, shared memory, atomics, loads. Included by cuda.hpp and hip.hpp alone.
+// What CUDA and HIP spell alike: indices, shared memory, atomics, loads. Included by cuda.hpp and
+// hip.hpp alone.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +12,14 @@
 
 namespace quanthost::gpu {
 
-// Where a call stands, for the emulator's messages: nothing on a device. A helper that takes a Site and hands it on
-// gets its callers named, not itself.
+// Where a call stands, for the emulator's messages: nothing on a device. A helper that takes a Site
+// and hands it on gets its callers named, not itself.
 struct Site {
   QH_HOST_DEVICE static constexpr Site current() { return {}; }
 };
 
-// --- where am I ------------------------------------------------------------------------------------------------------
+// --- where am I
+// ------------------------------------------------------------------------------------------------------
 QH_DEVICE Size3 thread_index() { return {threadIdx.x, threadIdx.y, threadIdx.z}; }
 QH_DEVICE Size3 block_index() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
 QH_DEVICE Size3 block_size() { return {blockDim.x, blockDim.y, blockDim.z}; }
@@ -36,11 +38,13 @@ QH_DEVICE int thread_in_block() {
 }
 QH_DEVICE int lane() { return thread_in_block() & (warp_size() - 1); }
 
-// --- barriers and fences ---------------------------------------------------------------------------------------------
+// --- barriers and fences
+// ---------------------------------------------------------------------------------------------
 QH_DEVICE void block_barrier(Site = {}) { __syncthreads(); }
 QH_DEVICE void memory_fence() { __threadfence(); }
 
-// --- shared memory ---------------------------------------------------------------------------------------------------
+// --- shared memory
+// ---------------------------------------------------------------------------------------------------
 // An array in the block's shared memory. Copies see the same memory.
 template <class T>
 class SharedArray {
@@ -69,20 +73,23 @@ class SharedArray {
   T* data_;
 };
 
-// Declares `name`, a SharedArray<type> of `count` elements (a constant), at function scope in a kernel or in a device
-// function. Every call site, and every instantiation of a template, has an array of its own.
-#define QH_SHARED(type, name, count)                                    \
-  __shared__ __attribute__((aligned(16))) type name##_storage[count];   \
+// Declares `name`, a SharedArray<type> of `count` elements (a constant), at function scope in a
+// kernel or in a device function. Every call site, and every instantiation of a template, has an
+// array of its own.
+#define QH_SHARED(type, name, count)                                  \
+  __shared__ __attribute__((aligned(16))) type name##_storage[count]; \
   const ::quanthost::gpu::SharedArray<type> name(name##_storage)
 
 // The launch's dynamic shared memory from byte `offset` on, as `count` elements.
 template <class T>
 QH_DEVICE SharedArray<T> dynamic_shared(std::size_t /*count*/, std::size_t offset = 0) {
   extern __shared__ uint4 quanthost_dynamic_shared[];
-  return SharedArray<T>(reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(quanthost_dynamic_shared) + offset));
+  return SharedArray<T>(
+      reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(quanthost_dynamic_shared) + offset));
 }
 
-// --- atomics: relaxed, device-wide, on global memory or on an element of a shared array --------------------------------
+// --- atomics: relaxed, device-wide, on global memory or on an element of a shared array
+// --------------------------------
 template <class T>
 struct SameType {
   using Type = T;
@@ -119,7 +126,8 @@ QH_DEVICE T atomic_load(T& target) {
   return *const_cast<volatile T*>(&target);
 }
 
-// --- global memory ---------------------------------------------------------------------------------------------------
+// --- global memory
+// ---------------------------------------------------------------------------------------------------
 // One access of sizeof(V) bytes; the address is aligned to it.
 template <class V, class T>
 QH_DEVICE V load(const T* address) {
@@ -130,8 +138,8 @@ QH_DEVICE void store(T* address, const V& value) {
   *reinterpret_cast<V*>(address) = value;
 }
 
-// --- exchange between lanes: any trivially copyable value, moved in 32-bit words --------------------------------------
-// `move(word)` exchanges one word.
+// --- exchange between lanes: any trivially copyable value, moved in 32-bit words
+// -------------------------------------- `move(word)` exchanges one word.
 template <class T, class Move>
 QH_DEVICE T exchange_words(const T& value, Move move) {
   constexpr int kWords = (sizeof(T) + 3) / 4;

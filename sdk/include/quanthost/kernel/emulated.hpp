@@ -1,5 +1,6 @@
-// The emulator's half of kernel.hpp: a block runs as fibers on one operating system thread, and what a GPU would leave
-// undefined is an error that names thread, block and source line. cuda.hpp and hip.hpp offer the same functions.
+// The emulator's half of kernel.hpp: a block runs as fibers on one operating system thread, and
+// what a GPU would leave undefined is an error that names thread, block and source line. cuda.hpp
+// and hip.hpp offer the same functions.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,8 @@
 
 namespace quanthost::gpu {
 
-// --- where am I ------------------------------------------------------------------------------------------------------
+// --- where am I
+// ------------------------------------------------------------------------------------------------------
 inline Size3 thread_index() { return emulated::self().thread; }
 inline Size3 block_index() { return emulated::self().block; }
 inline Size3 block_size() { return emulated::self().block_size; }
@@ -27,7 +29,8 @@ inline int warp_size() { return static_cast<int>(emulated::self().warp_size); }
 inline int thread_in_block() { return static_cast<int>(emulated::self().linear); }
 inline int lane() { return static_cast<int>(emulated::self().lane); }
 
-// --- barriers and fences ---------------------------------------------------------------------------------------------
+// --- barriers and fences
+// ---------------------------------------------------------------------------------------------
 inline void block_barrier(Site site = Site::current()) { emulated::block_barrier(site); }
 
 template <int Width = 32>
@@ -37,7 +40,8 @@ void warp_barrier(Site site = Site::current()) {
 
 inline void memory_fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
-// --- exchange between lanes ------------------------------------------------------------------------------------------
+// --- exchange between lanes
+// ------------------------------------------------------------------------------------------
 namespace emulated {
 
 // One value from every lane of a group, readable while this object lives.
@@ -98,7 +102,8 @@ std::uint32_t ballot(bool predicate, Site site = Site::current()) {
   return bits;
 }
 
-// --- atomics: relaxed, device-wide, on global memory or on an element of a shared array --------------------------------
+// --- atomics: relaxed, device-wide, on global memory or on an element of a shared array
+// --------------------------------
 namespace emulated {
 template <class T>
 T& atomic_target(T& global, const Site& site) {
@@ -153,16 +158,15 @@ T atomic_or(Target&& target, std::type_identity_t<T> value, Site site = Site::cu
                                  [value](T old) { return static_cast<T>(old | value); });
 }
 template <class Target, class T = emulated::ElementOf<Target>>
-T atomic_exchange(Target&& target, std::type_identity_t<T> value,
-                  Site site = Site::current()) {
+T atomic_exchange(Target&& target, std::type_identity_t<T> value, Site site = Site::current()) {
   emulated::spin(site);
   return emulated::atomic_update(emulated::atomic_target(std::forward<Target>(target), site),
                                  [value](T) { return value; });
 }
 // Returns the old value; the store happened when it equals `expected`.
 template <class Target, class T = emulated::ElementOf<Target>>
-T atomic_compare_exchange(Target&& target, std::type_identity_t<T> expected, std::type_identity_t<T> desired,
-                          Site site = Site::current()) {
+T atomic_compare_exchange(Target&& target, std::type_identity_t<T> expected,
+                          std::type_identity_t<T> desired, Site site = Site::current()) {
   emulated::spin(site);
   const std::atomic_ref<T> cell(emulated::atomic_target(std::forward<Target>(target), site));
   cell.compare_exchange_strong(expected, desired, std::memory_order_relaxed);
@@ -176,7 +180,8 @@ T atomic_load(Target&& target, Site site = Site::current()) {
       .load(std::memory_order_relaxed);
 }
 
-// --- global memory ---------------------------------------------------------------------------------------------------
+// --- global memory
+// ---------------------------------------------------------------------------------------------------
 // One access of sizeof(V) bytes; the address is aligned to it.
 template <class V, class T>
 V load(const T* address, Site site = Site::current()) {
@@ -196,29 +201,32 @@ void store(T* address, const V& value, Site site = Site::current()) {
   std::memcpy(address, &value, sizeof(V));
 }
 
-// --- async copies: global to shared, in groups, first committed first landed -----------------------------------------
-// `Bytes` is 4, 8 or 16; both addresses are aligned to it. When `valid` is false zeros are written, `source` is not read.
+// --- async copies: global to shared, in groups, first committed first landed
+// ----------------------------------------- `Bytes` is 4, 8 or 16; both addresses are aligned to
+// it. When `valid` is false zeros are written, `source` is not read.
 template <int Bytes, class T>
-void async_copy(const SharedArray<T>& target, std::int64_t index, const T* source, bool valid = true,
-                Site site = Site::current()) {
+void async_copy(const SharedArray<T>& target, std::int64_t index, const T* source,
+                bool valid = true, Site site = Site::current()) {
   static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
   if (valid) emulated::check_global(source, Bytes, site);
-  emulated::async_copy(target.span(), index * static_cast<std::int64_t>(sizeof(T)), valid ? source : nullptr, Bytes,
-                       site);
+  emulated::async_copy(target.span(), index * static_cast<std::int64_t>(sizeof(T)),
+                       valid ? source : nullptr, Bytes, site);
 }
 inline void async_commit() { emulated::async_commit(); }
-// Waits until at most `Groups` of this thread's committed groups are under way. Other threads see the bytes after a
-// barrier that follows.
+// Waits until at most `Groups` of this thread's committed groups are under way. Other threads see
+// the bytes after a barrier that follows.
 template <int Groups = 0>
 void async_wait() {
   emulated::async_wait(Groups);
 }
 
-// --- the host's side -------------------------------------------------------------------------------------------------
+// --- the host's side
+// -------------------------------------------------------------------------------------------------
 inline constexpr const char* kTargetName = "emulated";
 
 template <class... Parameters, class... Arguments>
-void launch(Stream stream, const LaunchShape& shape, void (*kernel)(Parameters...), Arguments&&... arguments) {
+void launch(Stream stream, const LaunchShape& shape, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
   const std::tuple<Parameters...> bound(std::forward<Arguments>(arguments)...);
   emulated::run(stream, shape, [&] { std::apply(kernel, bound); });
 }
@@ -242,6 +250,8 @@ inline void fill_bytes(Stream, void* target, int byte, std::size_t bytes) {
   if (bytes != 0) std::memset(target, byte, bytes);
 }
 inline void synchronize(Stream) {}
-inline int multiprocessor_count() { return static_cast<int>(std::max(1u, std::thread::hardware_concurrency())); }
+inline int multiprocessor_count() {
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
 
 }  // namespace quanthost::gpu

@@ -1,6 +1,6 @@
-// half_t (IEEE binary16) and bf16_t: two-byte storage with exact conversions, the same bits on every target.
-// Rounding is to nearest, ties to even; subnormals are kept; a NaN becomes PyTorch's quiet NaN (0x7FC0 for bf16_t,
-// sign | 0x7E00 for half_t).
+// half_t (IEEE binary16) and bf16_t: two-byte storage with exact conversions, the same bits on
+// every target. Rounding is to nearest, ties to even; subnormals are kept; a NaN becomes PyTorch's
+// quiet NaN (0x7FC0 for bf16_t, sign | 0x7E00 for half_t).
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,8 @@ QH_HOST_DEVICE float to_float(bf16_t value) {
 QH_HOST_DEVICE float to_float(half_t value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000u) << 16;
   const std::uint32_t magnitude = value.bits & 0x7fffu;
-  if (magnitude >= 0x7c00u) return bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+  if (magnitude >= 0x7c00u)
+    return bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
   if (magnitude >= 0x0400u) return bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));
   // A subnormal is magnitude * 2^-24, exact in float.
   const float unsigned_value = static_cast<float>(magnitude) * 5.9604644775390625e-08f;
@@ -62,7 +63,8 @@ QH_HOST_DEVICE half_t to_half(float value) {
     half = 0x7c00u;
   } else if (magnitude >= 0x38800000u) {  // normal: rebias the exponent, round 13 bits away
     half = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-  } else if (magnitude > 0x33000000u) {  // subnormal: shift the full significand into units of 2^-24
+  } else if (magnitude >
+             0x33000000u) {  // subnormal: shift the full significand into units of 2^-24
     const std::uint32_t significand = (magnitude & 0x7fffffu) | 0x800000u;
     const std::uint32_t shift = 126u - (magnitude >> 23);
     const std::uint32_t rest = significand & ((1u << shift) - 1u);

@@ -31,7 +31,8 @@ struct Stream {
   void* native = nullptr;
 };
 
-// A launch, copy or query that failed. `code` is the runtime's own number, 0 for a fault found by the emulator.
+// A launch, copy or query that failed. `code` is the runtime's own number, 0 for a fault found by
+// the emulator.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message, int code = 0)

@@ -1,4 +1,5 @@
-// One matrix product of a warp: C[16][8] += A[16][16] * B[16][8], bf16_t or half_t in, float32 accumulated.
+// One matrix product of a warp: C[16][8] += A[16][16] * B[16][8], bf16_t or half_t in, float32
+// accumulated.
 //
 //   FragmentA<bf16_t> a; FragmentB<bf16_t> b; FragmentC c;
 //   c.clear();
@@ -7,9 +8,10 @@
 //   mma(c, a, b);
 //   c.each([&](int row, int column, float value) { out[row * 8 + column] = value; });
 //
-// All lanes of the warp take part. Which lane holds which element differs between devices, so a kernel asks the
-// fragment, as above. Warps of 32 hold the elements as PTX's m16n8k16 does; warps of 64 as CDNA's 16x16x16 MFMA does,
-// of which columns 8 to 15 stay unused. A and B come in pairs of neighbours along k: one 32-bit register each.
+// All lanes of the warp take part. Which lane holds which element differs between devices, so a
+// kernel asks the fragment, as above. Warps of 32 hold the elements as PTX's m16n8k16 does; warps
+// of 64 as CDNA's 16x16x16 MFMA does, of which columns 8 to 15 stay unused. A and B come in pairs
+// of neighbours along k: one 32-bit register each.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +76,9 @@ struct FragmentB {
   // element(k, column) gives one element.
   template <class Element>
   QH_DEVICE void fill(Element element) {
-    fill_pairs([&](int k, int column) { return Vec<T, 2>{{element(k, column), element(k + 1, column)}}; });
+    fill_pairs([&](int k, int column) {
+      return Vec<T, 2>{{element(k, column), element(k + 1, column)}};
+    });
   }
   // pair(k, column) gives the elements k and k + 1 of a column; k is even.
   template <class Pair>
@@ -82,7 +86,8 @@ struct FragmentB {
     QH_UNROLL
     for (int i = 0; i < 2; ++i) {
       const MmaLayout::Position at = MmaLayout::b(lane(), i);
-      pairs[i] = at.row < MmaLayout::kColumns ? bit_cast<std::uint32_t>(pair(at.column, at.row)) : 0;
+      pairs[i] =
+          at.row < MmaLayout::kColumns ? bit_cast<std::uint32_t>(pair(at.column, at.row)) : 0;
     }
   }
 };
@@ -94,7 +99,8 @@ struct FragmentC {
     QH_UNROLL
     for (int i = 0; i < 4; ++i) values[i] = 0;
   }
-  // use(row, column, value) for every element this lane holds; `value` may be taken by reference and changed.
+  // use(row, column, value) for every element this lane holds; `value` may be taken by reference
+  // and changed.
   template <class Use>
   QH_DEVICE void each(Use use) {
     QH_UNROLL
@@ -116,8 +122,9 @@ QH_DEVICE float high_of(std::uint32_t pair) {
 
 #if defined(QH_TARGET_EMULATED)
 
-// The twin of the hardware's instruction: k runs upwards, each step one fused multiply-add in float32. Hardware sums in
-// an order and precision of its own, so results agree within a bound, not bit by bit.
+// The twin of the hardware's instruction: k runs upwards, each step one fused multiply-add in
+// float32. Hardware sums in an order and precision of its own, so results agree within a bound, not
+// bit by bit.
 template <class T>
 void mma(FragmentC& c, const FragmentA<T>& a, const FragmentB<T>& b, Site site = Site::current()) {
   struct Operands {
@@ -145,17 +152,23 @@ void mma(FragmentC& c, const FragmentA<T>& a, const FragmentB<T>& b, Site site =
 
 #elif defined(QH_TARGET_CUDA)
 
-QH_DEVICE void mma(FragmentC& c, const FragmentA<bf16_t>& a, const FragmentB<bf16_t>& b, Site = {}) {
+QH_DEVICE void mma(FragmentC& c, const FragmentA<bf16_t>& a, const FragmentB<bf16_t>& b,
+                   Site = {}) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
       : "+f"(c.values[0]), "+f"(c.values[1]), "+f"(c.values[2]), "+f"(c.values[3])
-      : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b.pairs[0]), "r"(b.pairs[1]));
+      : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b.pairs[0]),
+        "r"(b.pairs[1]));
 }
-QH_DEVICE void mma(FragmentC& c, const FragmentA<half_t>& a, const FragmentB<half_t>& b, Site = {}) {
+QH_DEVICE void mma(FragmentC& c, const FragmentA<half_t>& a, const FragmentB<half_t>& b,
+                   Site = {}) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
       : "+f"(c.values[0]), "+f"(c.values[1]), "+f"(c.values[2]), "+f"(c.values[3])
-      : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b.pairs[0]), "r"(b.pairs[1]));
+      : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b.pairs[0]),
+        "r"(b.pairs[1]));
 }
 
 #elif defined(__gfx90a__) || defined(__gfx942__)
@@ -170,9 +183,11 @@ QH_DEVICE void mma(FragmentC& c, const FragmentA<T>& a, const FragmentB<T>& b, S
   const Vec<std::uint32_t, 2> right{{b.pairs[0], b.pairs[1]}};
   MfmaFloats sum = {c.values[0], c.values[1], c.values[2], c.values[3]};
   if constexpr (__is_same(T, bf16_t)) {
-    sum = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(bit_cast<MfmaBf16s>(left), bit_cast<MfmaBf16s>(right), sum, 0, 0, 0);
+    sum = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(bit_cast<MfmaBf16s>(left),
+                                                    bit_cast<MfmaBf16s>(right), sum, 0, 0, 0);
   } else {
-    sum = __builtin_amdgcn_mfma_f32_16x16x16f16(bit_cast<MfmaHalves>(left), bit_cast<MfmaHalves>(right), sum, 0, 0, 0);
+    sum = __builtin_amdgcn_mfma_f32_16x16x16f16(bit_cast<MfmaHalves>(left),
+                                                bit_cast<MfmaHalves>(right), sum, 0, 0, 0);
   }
   QH_UNROLL
   for (int i = 0; i < 4; ++i) c.values[i] = sum[i];

@@ -1,5 +1,5 @@
-// Which compiler reads a kernel source, and the words a declaration needs for it. Plain C++ may include this too:
-// a formula marked QH_HOST_DEVICE is then shared by CPU and GPU kernels.
+// Which compiler reads a kernel source, and the words a declaration needs for it. Plain C++ may
+// include this too: a formula marked QH_HOST_DEVICE is then shared by CPU and GPU kernels.
 #pragma once
 
 #if defined(__HIP__) || defined(__HIPCC__)
@@ -16,12 +16,12 @@
 #include <hip/hip_runtime.h>
 #endif
 
-// QH_KERNEL            a function that launch() starts on the device. Internal linkage: two libraries never collide.
-// QH_LAUNCH_BOUNDS(n)  the largest block the kernel is launched with, written after QH_KERNEL.
-// QH_DEVICE            a function that kernels call.
-// QH_HOST_DEVICE       a function that kernels and the host call.
-// QH_CONSTANT          a small read-only table at namespace scope, read by kernels.
-// QH_UNROLL            before a loop whose trip count is a constant.
+// QH_KERNEL            a function that launch() starts on the device. Internal linkage: two
+// libraries never collide. QH_LAUNCH_BOUNDS(n)  the largest block the kernel is launched with,
+// written after QH_KERNEL. QH_DEVICE            a function that kernels call. QH_HOST_DEVICE a
+// function that kernels and the host call. QH_CONSTANT          a small read-only table at
+// namespace scope, read by kernels. QH_UNROLL            before a loop whose trip count is a
+// constant.
 #if defined(QH_TARGET_EMULATED)
 #define QH_KERNEL [[maybe_unused]] static
 #define QH_LAUNCH_BOUNDS(threads)

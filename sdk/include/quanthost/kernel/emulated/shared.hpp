@@ -117,11 +117,12 @@ class SharedArray {
   emulated::SharedSpan span_;
 };
 
-// Declares `name`, a SharedArray<type> of `count` elements (a constant), at function scope in a kernel or in a device
-// function. Every call site, and every instantiation of a template, has an array of its own.
-#define QH_SHARED(type, name, count)                                                                    \
-  static const char name##_key = 0;                                                                     \
-  const ::quanthost::gpu::SharedArray<type> name(::quanthost::gpu::emulated::static_shared(             \
+// Declares `name`, a SharedArray<type> of `count` elements (a constant), at function scope in a
+// kernel or in a device function. Every call site, and every instantiation of a template, has an
+// array of its own.
+#define QH_SHARED(type, name, count)                                                        \
+  static const char name##_key = 0;                                                         \
+  const ::quanthost::gpu::SharedArray<type> name(::quanthost::gpu::emulated::static_shared( \
       &name##_key, sizeof(type) * (count), alignof(type) < 16 ? 16 : alignof(type), #name))
 
 // The launch's dynamic shared memory from byte `offset` on, as `count` elements.

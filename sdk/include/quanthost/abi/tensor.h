@@ -73,7 +73,8 @@ typedef struct qh_exec {
   uint32_t thread_count; /* how many threads parallel_for may use */
   qh_str device_name;    /* "cpu", "cuda:0", "hip:1", "emulated:0": a kind with a provider and an index */
   qh_device device;      /* where this device's tensors lie */
-  void* stream;          /* cudaStream_t or hipStream_t; NULL otherwise. Work is queued on it, never waited for */
+  void* stream;          /* cudaStream_t, hipStream_t, or qh_emulated_stream* (kernel/emulated_stream.h); NULL otherwise.
+                          * Work is queued on it, never waited for */
   void* ctx;             /* first argument of the functions below */
   /* Scratch memory on the device, aligned to 64 bytes (256 on a GPU); release is ordered after the stream's work. */
   qh_status (*allocate)(void* ctx, uint64_t bytes, void** out);

@@ -14,7 +14,7 @@ thread_local Block* current_block = nullptr;
 
 // Passes over the block in which threads only spun before they are said to spin for ever. Another
 // block may be what they wait for, so this is generous.
-constexpr int kSpinPasses = 200000;
+constexpr int kSpinPasses = 50000;
 
 }  // namespace
 

@@ -1,0 +1,3 @@
+#include <quanthost/abi.h>
+
+int abi_header_compiles_as_cpp17() { return static_cast<int>(sizeof(qh_quantizer_api)); }

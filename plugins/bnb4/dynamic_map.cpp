@@ -7,7 +7,8 @@
 namespace quanthost::bnb4 {
 namespace {
 
-// torch.linspace(0.1, 1, points) in float32: counted from the nearer end, each step one fused operation.
+// torch.linspace(0.1, 1, points) in float32: counted from the nearer end, each step one fused
+// operation.
 float linspace_point(int index, int points) {
   const float step = (1.0f - 0.1f) / static_cast<float>(points - 1);
   if (index < points / 2) return std::fma(step, static_cast<float>(index), 0.1f);

@@ -14,7 +14,8 @@ inline constexpr int64_t kNestedBlocksize = 256;
 const std::array<float, 256>& dynamic_map();
 
 // Code of a value already divided by its block's maximum. `map` is ascending.
-// CPU rule of bitsandbytes 0.50: through a table over 65536 equal steps of [-1, 1], so tiny values are coarse.
+// CPU rule of bitsandbytes 0.50: through a table over 65536 equal steps of [-1, 1], so tiny values
+// are coarse.
 class CpuDynamicEncoder {
  public:
   explicit CpuDynamicEncoder(const float* map);

@@ -1,8 +1,9 @@
 // The 4-bit formats: code tables, decision thresholds and the rules that turn a float into a code.
 //
-// Two upstream rules exist and differ on purpose: bitsandbytes quantizes on the CPU through LibTorch (kCpu) and on a
-// GPU in its own kernels (kCuda). Each of our paths matches its own original. Everything here is `static`: these
-// functions are compiled into translation units for different instruction sets, and a shared copy would be illegal.
+// Two upstream rules exist and differ on purpose: bitsandbytes quantizes on the CPU through
+// LibTorch (kCpu) and on a GPU in its own kernels (kCuda). Each of our paths matches its own
+// original. Everything here is `static`: these functions are compiled into translation units for
+// different instruction sets, and a shared copy would be illegal.
 #ifndef QUANTHOST_PLUGINS_BNB4_FORMAT_HPP
 #define QUANTHOST_PLUGINS_BNB4_FORMAT_HPP
 
@@ -39,8 +40,8 @@ inline constexpr float kFp4Codes[16] = {
     detail::f(0x00000000), detail::f(0xbbaaaaab), detail::f(0xbf2aaaab), detail::f(0xbf800000),
     detail::f(0xbeaaaaab), detail::f(0xbf000000), detail::f(0xbe2aaaab), detail::f(0xbe800000)};
 
-// Midpoints between neighbours in ascending order; a value lies in the bin of as many thresholds as it exceeds.
-// The 16th entry only fills the vector register.
+// Midpoints between neighbours in ascending order; a value lies in the bin of as many thresholds as
+// it exceeds. The 16th entry only fills the vector register.
 inline constexpr float kNf4Thresholds[16] = {
     detail::f(0xbf591cd8), detail::f(0xbf1c5270), detail::f(0xbeeb8480), detail::f(0xbeadea76),
     detail::f(0xbe703cec), detail::f(0xbe0d38bc), detail::f(0xbd3a7871), detail::f(0x3d22faff),
@@ -94,7 +95,8 @@ static inline uint8_t encode_cuda(float value, QuantType type) {
   return static_cast<uint8_t>((value < 0 ? 8 : 0) | kFp4CudaOrder[bin]);
 }
 
-// -- 16-bit conversions, round to nearest even -----------------------------------------------------------------------
+// -- 16-bit conversions, round to nearest even
+// -----------------------------------------------------------------------
 static inline float to_float(float value) { return value; }
 static inline float to_float(Bfloat value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
@@ -104,7 +106,8 @@ static inline float to_float(Half value) {
   const uint32_t exponent = (value.bits >> 10) & 0x1fu;
   const uint32_t mantissa = value.bits & 0x3ffu;
   if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   const float magnitude = static_cast<float>(mantissa) * detail::f(0x33800000);  // 2^-24: exact
   return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
 }
@@ -119,9 +122,11 @@ static inline Half to_half(float value) {
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};
-  if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // rounds past 65504
-  if (magnitude < 0x38800000u) {                                                // subnormal half
-    // Adding 0.5 puts the unit of a subnormal half into the last place of a float: the sum rounds to even.
+  if (magnitude >= 0x477ff000u)
+    return {static_cast<uint16_t>(sign | 0x7c00u)};  // rounds past 65504
+  if (magnitude < 0x38800000u) {                     // subnormal half
+    // Adding 0.5 puts the unit of a subnormal half into the last place of a float: the sum rounds
+    // to even.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return {static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u))};
   }
@@ -134,9 +139,11 @@ static inline void from_float(float value, Half* out) { *out = to_half(value); }
 
 static inline int64_t float_bytes(FloatType type) { return type == FloatType::kFloat32 ? 4 : 2; }
 
-// -- layout ----------------------------------------------------------------------------------------------------------
-// Two codes a byte, the first element in the high nibble. Blocks run over the flattened tensor, row-major; the last one
-// may be short. A block always starts on a byte, since block sizes are even.
+// -- layout
+// ----------------------------------------------------------------------------------------------------------
+// Two codes a byte, the first element in the high nibble. Blocks run over the flattened tensor,
+// row-major; the last one may be short. A block always starts on a byte, since block sizes are
+// even.
 static inline int64_t block_count(int64_t elements, int64_t blocksize) {
   return elements / blocksize + (elements % blocksize != 0);
 }

@@ -1,4 +1,5 @@
-// The order of LibTorch's cascade sum: eight lanes, four interleaved rows of them, four levels of partial sums.
+// The order of LibTorch's cascade sum: eight lanes, four interleaved rows of them, four levels of
+// partial sums.
 #include "plugins/bnb4/torch_mean.hpp"
 
 #include <bit>
@@ -17,7 +18,8 @@ struct Lanes {
   }
 };
 
-// Sums `steps` groups of kRows lane vectors; the result's row r holds what was read at row r of each group.
+// Sums `steps` groups of kRows lane vectors; the result's row r holds what was read at row r of
+// each group.
 void cascade(const float* values, int64_t steps, Lanes (&out)[kRows]) {
   const int log2 = steps > 1 ? std::bit_width(static_cast<uint64_t>(steps - 1)) : 0;
   const int level_power = log2 / kLevels > 4 ? log2 / kLevels : 4;

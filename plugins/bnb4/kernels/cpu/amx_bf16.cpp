@@ -1,8 +1,9 @@
 // AMX-BF16: the product by tiles, for any number of input rows but one.
 //
-// A tile product multiplies 16 rows of one operand with 16 columns of the other over 32 elements. Weight rows are the
-// row operand, so decoded nibbles need no shuffling; the input is staged once as the column operand (pairs of elements
-// interleaved over 16 input rows). The result is the transpose, turned back when it is stored.
+// A tile product multiplies 16 rows of one operand with 16 columns of the other over 32 elements.
+// Weight rows are the row operand, so decoded nibbles need no shuffling; the input is staged once
+// as the column operand (pairs of elements interleaved over 16 input rows). The result is the
+// transpose, turned back when it is stored.
 #include <immintrin.h>
 
 #include "plugins/bnb4/kernels/cpu/values.hpp"
@@ -10,11 +11,11 @@
 namespace quanthost::bnb4::cpu {
 namespace {
 
-constexpr int64_t kTile = 16;               // rows of a tile
-constexpr int64_t kDepth = 32;              // bfloat16 elements of a tile row
-constexpr int64_t kGroup = 2 * kDepth;      // elements that one decode yields: even ones, then odd ones
+constexpr int64_t kTile = 16;           // rows of a tile
+constexpr int64_t kDepth = 32;          // bfloat16 elements of a tile row
+constexpr int64_t kGroup = 2 * kDepth;  // elements that one decode yields: even ones, then odd ones
 constexpr int64_t kTileElements = kTile * kDepth;
-constexpr int64_t kPanelTiles = 2;          // weight tiles handled together
+constexpr int64_t kPanelTiles = 2;  // weight tiles handled together
 constexpr int64_t kPanelRows = kPanelTiles * kTile;
 
 struct alignas(64) TileConfig {
@@ -66,8 +67,12 @@ void transpose(__m512i (&rows)[16]) {
 int64_t groups_of(int64_t columns) { return columns / kGroup; }
 int64_t batch_tiles(int64_t batch) { return (batch + kTile - 1) / kTile; }
 
-int64_t staged_bytes(int64_t batch, int64_t columns) { return batch_tiles(batch) * kTile * columns * 2; }
-int64_t scratch_bytes(int64_t, int64_t columns) { return kPanelRows * columns * 2 + kTile * kTile * 4; }
+int64_t staged_bytes(int64_t batch, int64_t columns) {
+  return batch_tiles(batch) * kTile * columns * 2;
+}
+int64_t scratch_bytes(int64_t, int64_t columns) {
+  return kPanelRows * columns * 2 + kTile * kTile * 4;
+}
 
 // 32 input elements as bfloat16, after rounding to the compute type (which is bfloat16 here).
 __m512i load_bfloat(const StageArgs& args, int64_t element) {
@@ -76,7 +81,8 @@ __m512i load_bfloat(const StageArgs& args, int64_t element) {
       return _mm512_loadu_si512(static_cast<const Bfloat*>(args.rows) + element);
     case FloatType::kFloat32: {
       const float* at = static_cast<const float*>(args.rows) + element;
-      return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(at + 16), _mm512_loadu_ps(at)));
+      return reinterpret_cast<__m512i>(
+          _mm512_cvtne2ps_pbh(_mm512_loadu_ps(at + 16), _mm512_loadu_ps(at)));
     }
     case FloatType::kFloat16:
       break;
@@ -88,8 +94,8 @@ __m512i load_bfloat(const StageArgs& args, int64_t element) {
 
 // Tiles [tile_begin, tile_end) of 16 input rows.
 void stage(const StageArgs& args, int64_t row_begin, int64_t row_end) {
-  const __m512i index = _mm512_set_epi16(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0, 30, 28, 26, 24, 22,
-                                         20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i index = _mm512_set_epi16(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0,
+                                         30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   const __m512i even = _mm512_mask_add_epi16(index, 0xffff0000u, index, _mm512_set1_epi16(32));
   const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1));
   for (int64_t first = row_begin; first < row_end; first += kTile) {
@@ -115,9 +121,10 @@ void stage(const StageArgs& args, int64_t row_begin, int64_t row_end) {
   }
 }
 
-// Decodes one group of columns of 16 weight rows into two tiles. Rows from `end` on repeat the last one.
-void decode_group(const PackedMatrix& weight, __m512 codes, int64_t row, int64_t end, int64_t column,
-                  uint8_t* out) {
+// Decodes one group of columns of 16 weight rows into two tiles. Rows from `end` on repeat the last
+// one.
+void decode_group(const PackedMatrix& weight, __m512 codes, int64_t row, int64_t end,
+                  int64_t column, uint8_t* out) {
   const int64_t row_bytes = weight.columns / 2;
   const int64_t row_blocks = weight.columns / weight.blocksize;
   const int64_t block = column / weight.blocksize;
@@ -125,29 +132,35 @@ void decode_group(const PackedMatrix& weight, __m512 codes, int64_t row, int64_t
     const int64_t at = row + r < end ? row + r : end - 1;
     const uint8_t* packed = weight.packed + at * row_bytes + column / 2;
     _mm_prefetch(reinterpret_cast<const char*>(packed + 256), _MM_HINT_T0);
-    const __m512 scale = _mm512_set1_ps(weight.absmax[at * row_blocks + block - weight.first_block]);
-    const __m512i values =
-        _mm512_broadcast_i64x4(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_mul_ps(codes, scale))));
-    const __m512i bytes = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed)));
+    const __m512 scale =
+        _mm512_set1_ps(weight.absmax[at * row_blocks + block - weight.first_block]);
+    const __m512i values = _mm512_broadcast_i64x4(
+        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_mul_ps(codes, scale))));
+    const __m512i bytes =
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed)));
     _mm512_store_si512(out + r * 64, _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), values));
     _mm512_store_si512(out + 1024 + r * 64, _mm512_permutexvar_epi16(bytes, values));
   }
 }
 
 // Sixteen sums of one input row, for 16 consecutive weight rows.
-void store_sixteen(const LinearArgs& args, int64_t batch_row, int64_t weight_row, int64_t count, __m512 sums) {
+void store_sixteen(const LinearArgs& args, int64_t batch_row, int64_t weight_row, int64_t count,
+                   __m512 sums) {
   alignas(64) float values[16];
-  if (count == kTile && args.compute == args.output_type && args.output_type == FloatType::kBfloat16) {
+  if (count == kTile && args.compute == args.output_type &&
+      args.output_type == FloatType::kBfloat16) {
     if (args.bias) sums = _mm512_add_ps(sums, _mm512_loadu_ps(args.bias + weight_row));
     auto* out = static_cast<Bfloat*>(args.output) + batch_row * args.weight.rows + weight_row;
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums)));
     return;
   }
   _mm512_store_ps(values, sums);
   for (int64_t i = 0; i < count; ++i) store_output(args, batch_row, weight_row + i, values[i]);
 }
 
-void store_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row, int64_t row_end, const float* tile) {
+void store_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row, int64_t row_end,
+                const float* tile) {
   const int64_t weight_rows = row_end - weight_row < kTile ? row_end - weight_row : kTile;
   const int64_t batch_rows = args.batch - batch_row < kTile ? args.batch - batch_row : kTile;
   if (weight_rows <= 0 || batch_rows <= 0) return;
@@ -159,10 +172,11 @@ void store_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row, i
   }
 }
 
-// Two weight tiles times one or two input tiles over all columns. `decode`: the panel is filled on the way.
+// Two weight tiles times one or two input tiles over all columns. `decode`: the panel is filled on
+// the way.
 template <int kInputs>
-void panel_product(const LinearArgs& args, __m512 codes, int64_t row, int64_t end, int64_t input_tile, bool decode,
-                   uint8_t* panel) {
+void panel_product(const LinearArgs& args, __m512 codes, int64_t row, int64_t end,
+                   int64_t input_tile, bool decode, uint8_t* panel) {
   const int64_t groups = groups_of(args.weight.columns);
   const auto* first = static_cast<const uint8_t*>(args.input) + input_tile * groups * 2048;
   const auto* second = first + groups * 2048;
@@ -218,7 +232,8 @@ void run_tiles(const LinearArgs& args, int64_t begin, int64_t end, void* scratch
   _tile_release();
 }
 
-constexpr LinearKernel kTiles = {kGroup, kPanelRows, kTile, 2, true, staged_bytes, stage, scratch_bytes, run_tiles};
+constexpr LinearKernel kTiles = {kGroup,       kPanelRows, kTile,         2,        true,
+                                 staged_bytes, stage,      scratch_bytes, run_tiles};
 
 }  // namespace
 

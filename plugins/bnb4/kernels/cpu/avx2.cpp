@@ -21,7 +21,9 @@ struct Table16 {
 };
 
 __m256 load8(const float* at) { return _mm256_loadu_ps(at); }
-__m256 load8(const Half* at) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))); }
+__m256 load8(const Half* at) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+}
 __m256 load8(const Bfloat* at) {
   const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
@@ -31,8 +33,8 @@ __m256 load8(const Bfloat* at) {
 __m256i round_bfloat(__m256 value) {
   const __m256i bits = _mm256_castps_si256(value);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i rounded =
-      _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+  const __m256i rounded = _mm256_srli_epi32(
+      _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
   const __m256 nan = _mm256_cmp_ps(value, value, _CMP_UNORD_Q);
   return _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0), _mm256_castps_si256(nan));
 }
@@ -62,17 +64,22 @@ struct Avx2 {
     const __m128 pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
   }
-  static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at + 512), _MM_HINT_T0); }
+  static void prefetch(const uint8_t* at) {
+    _mm_prefetch(reinterpret_cast<const char*>(at + 512), _MM_HINT_T0);
+  }
 
   using Codes = Table16;
   using Lookup = Table16;
-  static Codes codes(QuantType type) { return {load8(code_table(type)), load8(code_table(type) + 8)}; }
+  static Codes codes(QuantType type) {
+    return {load8(code_table(type)), load8(code_table(type) + 8)};
+  }
   static Lookup lookup(const Codes& codes, float scale) {
     const __m256 factor = _mm256_set1_ps(scale);
     return {_mm256_mul_ps(codes.low, factor), _mm256_mul_ps(codes.high, factor)};
   }
   static void decode(const Lookup& lookup, const uint8_t* packed, __m256* even, __m256* odd) {
-    const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed)));
+    const __m256i bytes =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed)));
     *even = lookup.at(_mm256_srli_epi32(bytes, 4));
     *odd = lookup.at(bytes);
   }
@@ -120,15 +127,18 @@ struct Avx2 {
     const __m256i words0 = _mm256_packus_epi32(bin[0], bin[1]);
     const __m256i words1 = _mm256_packus_epi32(bin[2], bin[3]);
     const __m256i mixed = _mm256_packus_epi16(words0, words1);
-    const __m256i bytes = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    const __m256i bytes =
+        _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     const __m256i codes = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bins.order), bytes);
-    const __m256i pairs = _mm256_maddubs_epi16(codes, _mm256_set1_epi16(0x0110));  // high * 16 + low
+    const __m256i pairs =
+        _mm256_maddubs_epi16(codes, _mm256_set1_epi16(0x0110));  // high * 16 + low
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi16(pairs, pairs), 0x08);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_castsi256_si128(packed));
   }
 
   static Codes value_codes(QuantType type) { return codes(type); }
-  static void dequantize(const uint8_t* packed, int64_t count, const Codes& codes, float scale, float* out, bool) {
+  static void dequantize(const uint8_t* packed, int64_t count, const Codes& codes, float scale,
+                         float* out, bool) {
     const Lookup values = lookup(codes, scale);
     for (int64_t i = 0; i < count; i += 16) {
       __m256 even, odd;
@@ -139,9 +149,11 @@ struct Avx2 {
       _mm256_storeu_ps(out + i + 8, _mm256_permute2f128_ps(low, high, 0x31));
     }
   }
-  // 16-bit results: the sixteen products of the block are made once, and looked up a byte at a time.
+  // 16-bit results: the sixteen products of the block are made once, and looked up a byte at a
+  // time.
   template <class T>
-  static void dequantize(const uint8_t* packed, int64_t count, const Codes& codes, float scale, T* out, bool) {
+  static void dequantize(const uint8_t* packed, int64_t count, const Codes& codes, float scale,
+                         T* out, bool) {
     const Lookup values = lookup(codes, scale);
     const __m128i split = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
     const __m128i words0 = _mm_shuffle_epi8(to_words(values.low, out), split);
@@ -150,7 +162,8 @@ struct Avx2 {
     const __m256i high_bytes = _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(words0, words1));
     const __m256i mask = _mm256_set1_epi16(0x000f);
     for (int64_t i = 0; i < count; i += 32) {
-      const __m256i bytes = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + i / 2)));
+      const __m256i bytes =
+          _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + i / 2)));
       // The high nibble comes first.
       const __m256i index = _mm256_or_si256(_mm256_srli_epi16(bytes, 4),
                                             _mm256_slli_epi16(_mm256_and_si256(bytes, mask), 8));
@@ -171,8 +184,9 @@ constexpr LinearKernel kLinear = linear_kernel<Avx2>();
 }  // namespace
 
 const KernelTable& avx2_kernels() {
-  static const KernelTable table = {Isa::kAvx2, "avx2",  quantize_run<Avx2>, dequantize_run<Avx2>, expand_run,
-                                    &kLinear,   nullptr, nullptr, backward_run<Avx2>};
+  static const KernelTable table = {
+      Isa::kAvx2, "avx2",  quantize_run<Avx2>, dequantize_run<Avx2>, expand_run, &kLinear,
+      nullptr,    nullptr, backward_run<Avx2>};
   return table;
 }
 

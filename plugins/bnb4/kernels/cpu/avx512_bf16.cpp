@@ -25,7 +25,9 @@ struct Avx512Bf16 {
     return _mm512_fmadd_ps(part, _mm512_set1_ps(scale), sum);
   }
   static float sum(__m512 value) { return _mm512_reduce_add_ps(value); }
-  static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at + 512), _MM_HINT_T0); }
+  static void prefetch(const uint8_t* at) {
+    _mm_prefetch(reinterpret_cast<const char*>(at + 512), _MM_HINT_T0);
+  }
 
   using Codes = __m512;
   using Lookup = __m512i;  // the sixteen values twice: the fifth bit of an index does not matter
@@ -35,7 +37,8 @@ struct Avx512Bf16 {
     return _mm512_broadcast_i64x4(reinterpret_cast<__m256i>(words));
   }
   static void decode(Lookup lookup, const uint8_t* packed, __m512i* even, __m512i* odd) {
-    const __m512i bytes = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed)));
+    const __m512i bytes =
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed)));
     *even = _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), lookup);
     *odd = _mm512_permutexvar_epi16(bytes, lookup);
   }

@@ -54,7 +54,8 @@ CpuFeatures detect() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
   const uint32_t leaf7_d = d;
   features.avx2 = bit(b, 5) && fma && f16c && (states & 0x6) == 0x6;
-  features.avx512 = features.avx2 && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31) && (states & 0xe6) == 0xe6;
+  features.avx512 = features.avx2 && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31) &&
+                    (states & 0xe6) == 0xe6;
   uint32_t leaf7_1a = 0;
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) leaf7_1a = a;
   features.avx512_bf16 = features.avx512 && bit(leaf7_1a, 5);
@@ -86,11 +87,16 @@ Isa highest_allowed() {
 bool isa_available(Isa isa) {
 #ifdef QUANTHOST_BNB4_X86
   switch (isa) {
-    case Isa::kScalar: return true;
-    case Isa::kAvx2: return features().avx2;
-    case Isa::kAvx512: return features().avx512;
-    case Isa::kAvx512Bf16: return features().avx512_bf16;
-    case Isa::kAmxBf16: return features().amx_bf16;
+    case Isa::kScalar:
+      return true;
+    case Isa::kAvx2:
+      return features().avx2;
+    case Isa::kAvx512:
+      return features().avx512;
+    case Isa::kAvx512Bf16:
+      return features().avx512_bf16;
+    case Isa::kAmxBf16:
+      return features().amx_bf16;
   }
   return false;
 #else
@@ -101,11 +107,16 @@ bool isa_available(Isa isa) {
 const KernelTable& kernels_for(Isa isa) {
 #ifdef QUANTHOST_BNB4_X86
   switch (isa) {
-    case Isa::kScalar: break;
-    case Isa::kAvx2: return avx2_kernels();
-    case Isa::kAvx512: return avx512_kernels();
-    case Isa::kAvx512Bf16: return avx512_bf16_kernels();
-    case Isa::kAmxBf16: return amx_bf16_kernels();
+    case Isa::kScalar:
+      break;
+    case Isa::kAvx2:
+      return avx2_kernels();
+    case Isa::kAvx512:
+      return avx512_kernels();
+    case Isa::kAvx512Bf16:
+      return avx512_bf16_kernels();
+    case Isa::kAmxBf16:
+      return amx_bf16_kernels();
   }
 #else
   (void)isa;

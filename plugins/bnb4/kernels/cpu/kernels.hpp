@@ -1,7 +1,8 @@
 // The CPU kernels of one instruction set as a table, and the choice of the table.
 //
-// A kernel computes a range of independent items (blocks, weight rows, columns) and allocates nothing; cpu/operations.hpp
-// splits whole operations into such ranges. Results do not depend on how the items are split.
+// A kernel computes a range of independent items (blocks, weight rows, columns) and allocates
+// nothing; cpu/operations.hpp splits whole operations into such ranges. Results do not depend on
+// how the items are split.
 #ifndef QUANTHOST_PLUGINS_BNB4_KERNELS_CPU_KERNELS_HPP
 #define QUANTHOST_PLUGINS_BNB4_KERNELS_CPU_KERNELS_HPP
 
@@ -13,8 +14,8 @@ namespace quanthost::bnb4::cpu {
 
 enum class Isa : int32_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3, kAmxBf16 = 4 };
 
-// A weight as the format stores it. absmax[block - first_block] is a block's scale: doubly quantized statistics are expanded
-// a few rows at a time.
+// A weight as the format stores it. absmax[block - first_block] is a block's scale: doubly
+// quantized statistics are expanded a few rows at a time.
 struct PackedMatrix {
   const uint8_t* packed;
   const float* absmax;
@@ -34,8 +35,9 @@ struct NestedScales {
   int64_t blocksize;
 };
 
-// Order of a row's elements in a decoded panel. kSplit puts, in each group of 2 * group_width elements, the even ones
-// first: that is how nibbles come out of a vector register, and a product does not care as long as both sides agree.
+// Order of a row's elements in a decoded panel. kSplit puts, in each group of 2 * group_width
+// elements, the even ones first: that is how nibbles come out of a vector register, and a product
+// does not care as long as both sides agree.
 enum class Order { kNatural, kSplit };
 
 struct QuantizeArgs {
@@ -58,8 +60,8 @@ struct DequantizeArgs {
   bool stream;  // write around the caches: the result is larger than they are
 };
 
-// One forward product: output = input * weight^T + bias. Sums are float32; a result is rounded to `compute` and then
-// converted to `output_type`.
+// One forward product: output = input * weight^T + bias. Sums are float32; a result is rounded to
+// `compute` and then converted to `output_type`.
 struct LinearArgs {
   PackedMatrix weight;
   const void* input;  // as `stage` of the kernel laid it out
@@ -90,7 +92,8 @@ struct StageArgs {
 };
 
 struct LinearKernel {
-  int64_t group;        // Order::kSplit works on groups of this many elements: blocks must be a multiple of it
+  int64_t group;  // Order::kSplit works on groups of this many elements: blocks must be a multiple
+                  // of it
   int64_t row_grain;    // ranges of weight rows begin at multiples of this
   int64_t stage_grain;  // ranges of input rows being staged begin at multiples of this
   int64_t min_batch;    // fewer input rows are left to the next kernel

@@ -12,10 +12,11 @@
 namespace quanthost::bnb4::cpu {
 namespace {
 
-constexpr int64_t kBlocksAtOnce = 512;   // of the smallest blocks: enough work to be worth a thread
-constexpr int64_t kRowsAtOnce = 64;      // weight rows whose nested scales are expanded together
-constexpr int64_t kStagedBytesLimit = int64_t{1} << 20;  // staged input rows that stay in a core's own cache
-constexpr int64_t kStreamBytes = int64_t{8} << 20;       // results larger than this bypass the caches
+constexpr int64_t kBlocksAtOnce = 512;  // of the smallest blocks: enough work to be worth a thread
+constexpr int64_t kRowsAtOnce = 64;     // weight rows whose nested scales are expanded together
+constexpr int64_t kStagedBytesLimit = int64_t{1}
+                                      << 20;  // staged input rows that stay in a core's own cache
+constexpr int64_t kStreamBytes = int64_t{8} << 20;  // results larger than this bypass the caches
 
 // Runs body(begin, end) over [0, count) on the host's threads.
 template <class Body>
@@ -32,7 +33,8 @@ qh_status parallel(const qh_exec& exec, int64_t count, int64_t grain, Body& body
   return exec.parallel_for(exec.ctx, count, grain, run, &body);
 }
 
-// The short last block. bitsandbytes divides here, while full blocks are multiplied by the reciprocal.
+// The short last block. bitsandbytes divides here, while full blocks are multiplied by the
+// reciprocal.
 void quantize_tail(const QuantizeRequest& request, int64_t begin) {
   float absmax = 0.0f;
   bool has_nan = false;
@@ -45,14 +47,17 @@ void quantize_tail(const QuantizeRequest& request, int64_t begin) {
   request.absmax[begin / request.blocksize] = absmax;
   for (int64_t i = begin; i < request.count; i += 2) {
     const auto code = [&](int64_t element) {
-      const float value = element < request.count ? load_value(request.source, request.type, element) / absmax : 0.0f;
+      const float value = element < request.count
+                              ? load_value(request.source, request.type, element) / absmax
+                              : 0.0f;
       return encode_cpu(value, request.quant_type);
     };
     request.packed[i / 2] = static_cast<uint8_t>(code(i) << 4 | code(i + 1));
   }
 }
 
-// CUDA rule, block by block: always the reciprocal, a zero block gives NaN and with it code 0, NaN is no maximum.
+// CUDA rule, block by block: always the reciprocal, a zero block gives NaN and with it code 0, NaN
+// is no maximum.
 void quantize_cuda_rule(const QuantizeRequest& request, int64_t block) {
   const int64_t begin = block * request.blocksize;
   const int64_t end = std::min(begin + request.blocksize, request.count);
@@ -66,7 +71,8 @@ void quantize_cuda_rule(const QuantizeRequest& request, int64_t block) {
   const float scale = 1.0f / absmax;
   for (int64_t i = begin; i < end; i += 2) {
     const auto code = [&](int64_t element) {
-      const float value = element < end ? load_value(request.source, request.type, element) * scale : 0.0f;
+      const float value =
+          element < end ? load_value(request.source, request.type, element) * scale : 0.0f;
       return encode_cuda(value, request.quant_type);
     };
     request.packed[i / 2] = static_cast<uint8_t>(code(i) << 4 | code(i + 1));
@@ -74,8 +80,8 @@ void quantize_cuda_rule(const QuantizeRequest& request, int64_t block) {
 }
 
 // The weight with plain scales for rows [begin, end).
-PackedMatrix with_scales(const KernelTable& kernels, const PackedMatrix& weight, const NestedScales* nested,
-                         int64_t begin, int64_t end, Scratch& scratch) {
+PackedMatrix with_scales(const KernelTable& kernels, const PackedMatrix& weight,
+                         const NestedScales* nested, int64_t begin, int64_t end, Scratch& scratch) {
   if (!nested) return weight;
   PackedMatrix result = weight;
   const int64_t first = begin * weight.columns / weight.blocksize;
@@ -87,7 +93,8 @@ PackedMatrix with_scales(const KernelTable& kernels, const PackedMatrix& weight,
   return result;
 }
 
-const LinearKernel* choose_kernel(const KernelTable& kernels, const LinearRequest& request, Order* order) {
+const LinearKernel* choose_kernel(const KernelTable& kernels, const LinearRequest& request,
+                                  Order* order) {
   const PackedMatrix& weight = request.weight;
   const auto fits = [&](const LinearKernel* kernel) {
     return weight.columns % weight.blocksize == 0 && weight.blocksize % kernel->group == 0;
@@ -104,13 +111,15 @@ const LinearKernel* choose_kernel(const KernelTable& kernels, const LinearReques
 
 // Rows of the input that are staged, and multiplied, together.
 int64_t batch_at_once(const LinearKernel& kernel, int64_t columns) {
-  const int64_t rows = kStagedBytesLimit / std::max<int64_t>(kernel.staged_bytes(16, columns) / 16, 1);
+  const int64_t rows =
+      kStagedBytesLimit / std::max<int64_t>(kernel.staged_bytes(16, columns) / 16, 1);
   return std::max<int64_t>(rows / 16 * 16, 128);
 }
 
 }  // namespace
 
-qh_status quantize(const KernelTable& kernels, const qh_exec& exec, const QuantizeRequest& request) {
+qh_status quantize(const KernelTable& kernels, const qh_exec& exec,
+                   const QuantizeRequest& request) {
   const int64_t grain = std::max<int64_t>(kBlocksAtOnce * 32 / request.blocksize, 1);
   if (request.rule == Rule::kCuda) {
     auto body = [&](int64_t begin, int64_t end) {
@@ -123,11 +132,13 @@ qh_status quantize(const KernelTable& kernels, const qh_exec& exec, const Quanti
   const int64_t full_blocks = request.count / request.blocksize;
   auto body = [&](int64_t begin, int64_t end) { kernels.quantize_blocks(args, begin, end); };
   const qh_status status = parallel(exec, full_blocks, grain, body);
-  if (full_blocks * request.blocksize < request.count) quantize_tail(request, full_blocks * request.blocksize);
+  if (full_blocks * request.blocksize < request.count)
+    quantize_tail(request, full_blocks * request.blocksize);
   return status;
 }
 
-qh_status dequantize(const KernelTable& kernels, const qh_exec& exec, const DequantizeRequest& request) {
+qh_status dequantize(const KernelTable& kernels, const qh_exec& exec,
+                     const DequantizeRequest& request) {
   const int64_t full_blocks = request.count / request.blocksize;
   const int64_t blocks = block_count(request.count, request.blocksize);
   const int64_t grain = std::max<int64_t>(kBlocksAtOnce * 32 / request.blocksize, 1);
@@ -137,17 +148,22 @@ qh_status dequantize(const KernelTable& kernels, const qh_exec& exec, const Dequ
     thread_local Scratch scratch;
     for (int64_t first = begin; first < end; first += kNestedBlocksize) {
       const int64_t last = request.nested ? std::min(first + kNestedBlocksize, end) : end;
-      // The matrix of one column has a block for every `blocksize` rows: it carries the scales' range.
+      // The matrix of one column has a block for every `blocksize` rows: it carries the scales'
+      // range.
       const PackedMatrix scales =
-          with_scales(kernels, {request.packed, request.absmax, 0, request.quant_type, request.blocksize, 0,
-                                request.blocksize},
+          with_scales(kernels,
+                      {request.packed, request.absmax, 0, request.quant_type, request.blocksize, 0,
+                       request.blocksize},
                       request.nested, first, last, scratch);
-      const DequantizeArgs args = {request.packed,    scales.absmax, scales.first_block, request.quant_type,
-                                   request.blocksize, request.type,  request.out,        stream};
+      const DequantizeArgs args = {
+          request.packed,    scales.absmax, scales.first_block, request.quant_type,
+          request.blocksize, request.type,  request.out,        stream};
       kernels.dequantize_blocks(args, first, std::min(last, full_blocks));
-      for (int64_t i = std::max(first, full_blocks) * request.blocksize; i < std::min(last * request.blocksize, request.count); ++i) {
+      for (int64_t i = std::max(first, full_blocks) * request.blocksize;
+           i < std::min(last * request.blocksize, request.count); ++i) {
         const float value = code_table(request.quant_type)[nibble_at(request.packed, i)];
-        store_value(request.out, request.type, i, value * args.absmax[i / request.blocksize - args.first_block]);
+        store_value(request.out, request.type, i,
+                    value * args.absmax[i / request.blocksize - args.first_block]);
       }
       if (!request.nested) break;
     }
@@ -173,15 +189,29 @@ qh_status linear(const KernelTable& kernels, const qh_exec& exec, const LinearRe
   for (int64_t first = 0; first < request.batch; first += batch_step) {
     const int64_t batch = std::min(batch_step, request.batch - first);
     void* staged = staged_memory.get(kernel.staged_bytes(batch, weight.columns));
-    const StageArgs stage = {static_cast<const char*>(request.input) + first * weight.columns * element_bytes,
-                             request.input_type, request.compute, batch, weight.columns, order, staged};
+    const StageArgs stage = {
+        static_cast<const char*>(request.input) + first * weight.columns * element_bytes,
+        request.input_type,
+        request.compute,
+        batch,
+        weight.columns,
+        order,
+        staged};
     auto stage_body = [&](int64_t begin, int64_t end) {
       kernel.stage(stage, begin * kernel.stage_grain, std::min(end * kernel.stage_grain, batch));
     };
-    const int64_t stage_grain = std::max<int64_t>((int64_t{1} << 16) / std::max<int64_t>(weight.columns, 1) / kernel.stage_grain, 1);
-    qh_status status = parallel(exec, (batch + kernel.stage_grain - 1) / kernel.stage_grain, stage_grain, stage_body);
+    const int64_t stage_grain = std::max<int64_t>(
+        (int64_t{1} << 16) / std::max<int64_t>(weight.columns, 1) / kernel.stage_grain, 1);
+    qh_status status = parallel(exec, (batch + kernel.stage_grain - 1) / kernel.stage_grain,
+                                stage_grain, stage_body);
     if (status != QH_OK) return status;
-    LinearArgs args = {weight, staged, batch, order, bias, request.compute, request.input_type,
+    LinearArgs args = {weight,
+                       staged,
+                       batch,
+                       order,
+                       bias,
+                       request.compute,
+                       request.input_type,
                        static_cast<char*>(request.output) + first * weight.rows * element_bytes};
     auto body = [&](int64_t begin, int64_t end) {
       thread_local Scratch scratch;
@@ -203,30 +233,35 @@ qh_status linear(const KernelTable& kernels, const qh_exec& exec, const LinearRe
   return QH_OK;
 }
 
-qh_status backward(const KernelTable& kernels, const qh_exec& exec, const BackwardRequest& request) {
+qh_status backward(const KernelTable& kernels, const qh_exec& exec,
+                   const BackwardRequest& request) {
   thread_local Scratch grads_memory;
   thread_local Scratch scales_memory;
   const int64_t count = request.batch * request.weight.rows;
   auto* grads = static_cast<float*>(grads_memory.get(count * 4));
   for (int64_t i = 0; i < count; ++i) grads[i] = load_value(request.grad_output, request.type, i);
   const BackwardArgs args = {
-      with_scales(kernels, request.weight, request.nested, 0, request.weight.rows, scales_memory), grads, request.batch,
-      request.type, request.grad_input};
+      with_scales(kernels, request.weight, request.nested, 0, request.weight.rows, scales_memory),
+      grads, request.batch, request.type, request.grad_input};
   auto body = [&](int64_t begin, int64_t end) {
     thread_local Scratch scratch;
-    kernels.backward(args, begin * kBackwardColumns, std::min(end * kBackwardColumns, request.weight.columns),
+    kernels.backward(args, begin * kBackwardColumns,
+                     std::min(end * kBackwardColumns, request.weight.columns),
                      scratch.get(kBackwardScratchBytes));
   };
-  return parallel(exec, (request.weight.columns + kBackwardColumns - 1) / kBackwardColumns, 1, body);
+  return parallel(exec, (request.weight.columns + kBackwardColumns - 1) / kBackwardColumns, 1,
+                  body);
 }
 
-void quantize_8bit(const float* values, int64_t count, int64_t blocksize, Rule rule, uint8_t* codes, float* absmax) {
+void quantize_8bit(const float* values, int64_t count, int64_t blocksize, Rule rule, uint8_t* codes,
+                   float* absmax) {
   const float* map = dynamic_map().data();
   static const CpuDynamicEncoder encoder(map);
   for (int64_t begin = 0; begin < count; begin += blocksize) {
     const int64_t end = std::min(begin + blocksize, count);
     float largest = 0.0f;
-    for (int64_t i = begin; i < end; ++i) largest = std::max(largest, values[i] < 0 ? -values[i] : values[i]);
+    for (int64_t i = begin; i < end; ++i)
+      largest = std::max(largest, values[i] < 0 ? -values[i] : values[i]);
     absmax[begin / blocksize] = largest;
     const float scale = 1.0f / largest;
     for (int64_t i = begin; i < end; ++i) {
@@ -239,8 +274,8 @@ void quantize_8bit(const float* values, int64_t count, int64_t blocksize, Rule r
   }
 }
 
-qh_status quantize_scales(const float* absmax, int64_t count, Rule rule, uint8_t* codes, float* nested_absmax,
-                          float* offset) {
+qh_status quantize_scales(const float* absmax, int64_t count, Rule rule, uint8_t* codes,
+                          float* nested_absmax, float* offset) {
   *offset = torch_mean(absmax, count);
   float block[kNestedBlocksize];
   for (int64_t begin = 0; begin < count; begin += kNestedBlocksize) {

@@ -57,7 +57,8 @@ struct Scalar {
   }
   static Codes value_codes(QuantType type) { return code_table(type); }
   template <class T>
-  static void dequantize(const uint8_t* packed, int64_t count, Codes codes, float scale, T* out, bool) {
+  static void dequantize(const uint8_t* packed, int64_t count, Codes codes, float scale, T* out,
+                         bool) {
     for (int64_t i = 0; i < count; ++i) from_float(codes[nibble_at(packed, i)] * scale, &out[i]);
   }
   static void fence() {}
@@ -69,8 +70,8 @@ constexpr LinearKernel kLinear = linear_kernel<Scalar>();
 
 const KernelTable& scalar_kernels() {
   static const KernelTable table = {
-      Isa::kScalar,           "scalar", quantize_run<Scalar>, dequantize_run<Scalar>, expand_run, &kLinear, nullptr, nullptr,
-      backward_run<Scalar>};
+      Isa::kScalar, "scalar", quantize_run<Scalar>, dequantize_run<Scalar>, expand_run, &kLinear,
+      nullptr,      nullptr,  backward_run<Scalar>};
   return table;
 }
 

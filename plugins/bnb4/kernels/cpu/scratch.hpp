@@ -1,5 +1,5 @@
-// Scratch memory that a thread keeps from call to call: a fresh allocation of this size would be mapped, faulted in page
-// by page and unmapped again by every forward.
+// Scratch memory that a thread keeps from call to call: a fresh allocation of this size would be
+// mapped, faulted in page by page and unmapped again by every forward.
 #ifndef QUANTHOST_PLUGINS_BNB4_KERNELS_CPU_SCRATCH_HPP
 #define QUANTHOST_PLUGINS_BNB4_KERNELS_CPU_SCRATCH_HPP
 

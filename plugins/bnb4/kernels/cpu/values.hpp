@@ -38,14 +38,16 @@ static inline float rounded_to(FloatType type, float value) {
 }
 
 // One finished sum of a forward product.
-static inline void store_output(const LinearArgs& args, int64_t batch_row, int64_t weight_row, float sum) {
+static inline void store_output(const LinearArgs& args, int64_t batch_row, int64_t weight_row,
+                                float sum) {
   const float value = args.bias ? sum + args.bias[weight_row] : sum;
   const float rounded = args.compute == args.output_type ? value : rounded_to(args.compute, value);
   store_value(args.output, args.output_type, batch_row * args.weight.rows + weight_row, rounded);
 }
 
 // Elements [begin, begin + count) of the flattened weight, in natural order.
-static inline void decode_elements(const PackedMatrix& weight, int64_t begin, int64_t count, float* out) {
+static inline void decode_elements(const PackedMatrix& weight, int64_t begin, int64_t count,
+                                   float* out) {
   const float* codes = code_table(weight.type);
   int64_t element = begin;
   while (element < begin + count) {

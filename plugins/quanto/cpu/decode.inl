@@ -6,7 +6,8 @@
 namespace quanthost::quanto {
 namespace {
 
-// Where a piece of an output row lies: `count` bytes of one group, one value in each at `bit_offset`.
+// Where a piece of an output row lies: `count` bytes of one group, one value in each at
+// `bit_offset`.
 struct Piece {
   const std::uint8_t* bytes;
   std::int64_t row;  // of scale and shift
@@ -23,7 +24,7 @@ inline Piece find_piece(const LinearArgs& a, std::int64_t output, std::int64_t c
   const std::int64_t plane = row / packed_rows;
   const std::int64_t left = m.columns - within, wanted = end - column;
   return {m.data + (row - plane * packed_rows) * m.columns + within, row,
-          left < wanted ? left : wanted, static_cast<int>(plane) * bits_of(m.qtype)};
+          left < wanted ? left : wanted, static_cast<int>(plane) * bit_width(m.qtype)};
 }
 
 // The scale that is applied to whole sums of an output instead of to its weights.
@@ -50,25 +51,25 @@ inline void decode_piece(const Matrix& m, const Piece& p, Store&& out) {
   } else {
     const Floats scale = floats(scale_value<T>(m, p.row));
     const Floats shift = floats(shift_value<T>(m, p.row));
-    const Ints mask = ints((1 << bits_of(m.qtype)) - 1);
+    const Ints mask = ints((1 << bit_width(m.qtype)) - 1);
     for_each_vector(p.count, [&](std::int64_t i, int n) {
-      const Floats q =
-          to_floats(shift_right(load_u8_part(p.bytes + i, n), p.bit_offset) & mask);
+      const Floats q = to_floats(shift_right(load_u8_part(p.bytes + i, n), p.bit_offset) & mask);
       out(i, n,
           round_to<T>(m.integer_shift ? scale * (q - shift) : round_to<T>(scale * q) - shift));
     });
   }
 }
 
-// Columns [begin, end) of an output: affine weights as they dequantize, 8-bit ones without their scale.
+// Columns [begin, end) of an output: affine weights as they dequantize, 8-bit ones without their
+// scale.
 inline void decode_columns(const LinearArgs& a, std::int64_t output, std::int64_t begin,
                            std::int64_t end, float* out) {
   with_type(a.weight.dtype, [&](auto tag) {
     for (std::int64_t k = begin; k < end;) {
       const Piece p = find_piece(a, output, k, end);
       float* to = out + (k - begin);
-      decode_piece<decltype(tag)>(a.weight, p,
-                                  [&](std::int64_t i, int n, Floats v) { store_part(to + i, v, n); });
+      decode_piece<decltype(tag)>(
+          a.weight, p, [&](std::int64_t i, int n, Floats v) { store_part(to + i, v, n); });
       k += p.count;
     }
   });
@@ -80,15 +81,15 @@ inline void write_output(const LinearArgs& a, std::int64_t token, std::int64_t o
     using T = decltype(tag);
     T* y = static_cast<T*>(a.y) + token * a.outputs + output;
     *y = from_float<T>(sum);
-    if (a.bias)
-      *y = from_float<T>(to_float(*y) + to_float(static_cast<const T*>(a.bias)[output]));
+    if (a.bias) *y = from_float<T>(to_float(*y) + to_float(static_cast<const T*>(a.bias)[output]));
   });
 }
 
 inline void stage_floats(const LinearArgs& a, std::int64_t token, std::int64_t columns, float* to) {
   with_type(a.x_dtype, [&](auto tag) {
     const auto* from = static_cast<const decltype(tag)*>(a.x) + token * columns;
-    for_each_vector(columns, [&](std::int64_t i, int n) { store_part(to + i, load_part(from + i, n), n); });
+    for_each_vector(columns,
+                    [&](std::int64_t i, int n) { store_part(to + i, load_part(from + i, n), n); });
   });
 }
 

@@ -1,4 +1,5 @@
-// y = x · Wᵀ for a few tokens: each output is a dot product over a stream of packed bytes that is read once.
+// y = x · Wᵀ for a few tokens: each output is a dot product over a stream of packed bytes that is
+// read once.
 //
 // Weights stay codes inside a group: y = Σ_groups scale · (Σ code · x) − shift · Σ x.
 #pragma once
@@ -52,7 +53,7 @@ template <QType kQ>
 inline Floats code_value(const std::uint8_t* bytes, int n, int bit_offset, Ints shared) {
   if constexpr (kQ == QType::int8) return to_floats(load_i8_part(bytes, n));
   if constexpr (is_float8(kQ)) return decode_float8(load_u8_part(bytes, n), float8_format(kQ));
-  return to_floats(shift_right(shared, bit_offset) & ints((1 << bits_of(kQ)) - 1));
+  return to_floats(shift_right(shared, bit_offset) & ints((1 << bit_width(kQ)) - 1));
 }
 
 template <typename T, QType kQ, int kTokens, int kPlanes>
@@ -71,7 +72,8 @@ inline void dot_item(const LinearArgs& a, const DotItem& item, std::int64_t firs
     for (int p = 0; p < kPlanes; ++p)
       for (int t = 0; t < kTokens; ++t) raw[p][t] = floats(0.0f);
     // A group of an output that shares no stream lies wherever its row went.
-    const Piece piece = kPlanes == 1 ? find_piece(a, item.output[0], g * m.columns, a.inputs) : Piece{};
+    const Piece piece =
+        kPlanes == 1 ? find_piece(a, item.output[0], g * m.columns, a.inputs) : Piece{};
     const std::int64_t base = g * m.columns;
     const auto step = [&](std::int64_t i, int n) {
       const std::uint8_t* stream = kPlanes == 1 ? piece.bytes + i : item.bytes[0] + base + i;
@@ -79,7 +81,7 @@ inline void dot_item(const LinearArgs& a, const DotItem& item, std::int64_t firs
       Floats w[kPlanes];
       for (int p = 0; p < kPlanes; ++p)
         w[p] = code_value<kQ>(item.bytes[p] + base + i, n,
-                              kPlanes == 1 ? piece.bit_offset : p * bits_of(kQ), shared);
+                              kPlanes == 1 ? piece.bit_offset : p * bit_width(kQ), shared);
       for (int t = 0; t < kTokens; ++t) {
         const Floats xv = load_part(x + t * a.inputs + base + i, n);
         for (int p = 0; p < kPlanes; ++p) raw[p][t] = fma(w[p], xv, raw[p][t]);
@@ -111,12 +113,17 @@ inline void dot_item(const LinearArgs& a, const DotItem& item, std::int64_t firs
 template <typename T, QType kQ, int kPlanes>
 inline void dot_tokens(const LinearArgs& a, const DotItem& item) {
   std::int64_t t = 0;
-  for (; t + kDotTokens <= a.tokens; t += kDotTokens) dot_item<T, kQ, kDotTokens, kPlanes>(a, item, t);
+  for (; t + kDotTokens <= a.tokens; t += kDotTokens)
+    dot_item<T, kQ, kDotTokens, kPlanes>(a, item, t);
   switch (a.tokens - t) {
-    case 3: return dot_item<T, kQ, 3, kPlanes>(a, item, t);
-    case 2: return dot_item<T, kQ, 2, kPlanes>(a, item, t);
-    case 1: return dot_item<T, kQ, 1, kPlanes>(a, item, t);
-    default: return;
+    case 3:
+      return dot_item<T, kQ, 3, kPlanes>(a, item, t);
+    case 2:
+      return dot_item<T, kQ, 2, kPlanes>(a, item, t);
+    case 1:
+      return dot_item<T, kQ, 1, kPlanes>(a, item, t);
+    default:
+      return;
   }
 }
 
@@ -157,19 +164,26 @@ inline void dot_run(const LinearArgs& a, std::int64_t begin, std::int64_t end, v
   with_type(a.weight.dtype, [&](auto tag) {
     using T = decltype(tag);
     switch (a.weight.qtype) {
-      case QType::int2: return dot_run_type<T, QType::int2>(a, begin, end);
-      case QType::int4: return dot_run_type<T, QType::int4>(a, begin, end);
-      case QType::int8: return dot_run_type<T, QType::int8>(a, begin, end);
-      case QType::float8_e4m3fn: return dot_run_type<T, QType::float8_e4m3fn>(a, begin, end);
-      case QType::float8_e4m3fnuz: return dot_run_type<T, QType::float8_e4m3fnuz>(a, begin, end);
-      case QType::float8_e5m2: return dot_run_type<T, QType::float8_e5m2>(a, begin, end);
+      case QType::int2:
+        return dot_run_type<T, QType::int2>(a, begin, end);
+      case QType::int4:
+        return dot_run_type<T, QType::int4>(a, begin, end);
+      case QType::int8:
+        return dot_run_type<T, QType::int8>(a, begin, end);
+      case QType::float8_e4m3fn:
+        return dot_run_type<T, QType::float8_e4m3fn>(a, begin, end);
+      case QType::float8_e4m3fnuz:
+        return dot_run_type<T, QType::float8_e4m3fnuz>(a, begin, end);
+      case QType::float8_e5m2:
+        return dot_run_type<T, QType::float8_e5m2>(a, begin, end);
     }
   });
 }
 
 inline const LinearPath kDotPath = {
-    "dot", dot_staged_bytes, [](const LinearArgs& a) { return a.tokens; }, dot_stage, dot_items,
-    [](const LinearArgs&) -> std::int64_t { return 0; }, dot_run};
+    "dot",     dot_staged_bytes, [](const LinearArgs& a) { return a.tokens; },
+    dot_stage, dot_items,        [](const LinearArgs&) -> std::int64_t { return 0; },
+    dot_run};
 
 }  // namespace
 }  // namespace quanthost::quanto

@@ -1,4 +1,5 @@
-// y = x · Wᵀ with int8 activations and int8 weights: exact 32-bit sums, so every path gives the same bytes.
+// y = x · Wᵀ with int8 activations and int8 weights: exact 32-bit sums, so every path gives the
+// same bytes.
 #pragma once
 
 #include "cpu/decode.inl"
@@ -17,7 +18,8 @@ inline void int8_run(const LinearArgs& a, std::int64_t begin, std::int64_t end, 
       std::uint32_t total = 0;
       for (std::int64_t k = 0; k < a.inputs; ++k)
         total += static_cast<std::uint32_t>(static_cast<std::int32_t>(row[k]) * w[k]);
-      write_output(a, t, o, static_cast<float>(static_cast<std::int32_t>(total)) * output_scale(a, o));
+      write_output(a, t, o,
+                   static_cast<float>(static_cast<std::int32_t>(total)) * output_scale(a, o));
     }
   }
 }

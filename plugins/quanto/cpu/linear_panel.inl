@@ -1,5 +1,5 @@
-// y = x · Wᵀ for many tokens in float32: sixteen outputs at a time are decoded into a panel, and each value of the panel
-// multiplies a vector of tokens.
+// y = x · Wᵀ for many tokens in float32: sixteen outputs at a time are decoded into a panel, and
+// each value of the panel multiplies a vector of tokens.
 #pragma once
 
 #include "cpu/decode.inl"
@@ -33,11 +33,11 @@ inline void panel_stage(const LinearArgs& a, std::int64_t begin, std::int64_t en
 
 // sums[tile][row][lane] += panel[row][k] * x[tile][k][lane] for kTileRows rows and kTiles tiles.
 template <int kTiles>
-inline void panel_multiply(const float* panel, std::int64_t columns, const float* const* x, float* sums) {
+inline void panel_multiply(const float* panel, std::int64_t columns, const float* const* x,
+                           float* sums) {
   Floats acc[kTileRows][kTiles];
   for (int r = 0; r < kTileRows; ++r)
-    for (int t = 0; t < kTiles; ++t)
-      acc[r][t] = load(sums + (t * kPanelRows + r) * kLanes);
+    for (int t = 0; t < kTiles; ++t) acc[r][t] = load(sums + (t * kPanelRows + r) * kLanes);
   for (std::int64_t k = 0; k < columns; ++k) {
     Floats xv[kTiles];
     for (int t = 0; t < kTiles; ++t) xv[t] = load(x[t] + k * kLanes);
@@ -77,7 +77,8 @@ inline void panel_block(const LinearArgs& a, std::int64_t first_output, std::int
     for (std::int64_t r = 0; r < kPanelRows; r += kTileRows) {
       std::int64_t t = 0;
       for (; t + 2 <= tiles; t += 2) {
-        const float* const two[] = {x + (first_tile + t) * tile_size, x + (first_tile + t + 1) * tile_size};
+        const float* const two[] = {x + (first_tile + t) * tile_size,
+                                    x + (first_tile + t + 1) * tile_size};
         panel_multiply<2>(s.panel + r * kPanelColumns, columns, two,
                           s.sums + (t * kPanelRows + r) * kLanes);
       }
@@ -163,7 +164,8 @@ inline void grad_run(const LinearArgs& a, std::int64_t begin, std::int64_t end, 
     const std::int64_t columns = a.inputs - column < kStrip ? a.inputs - column : kStrip;
     std::int64_t t = 0;
     for (; t + 16 <= a.tokens; t += 16) grad_strip<16>(a, t, column, columns);
-    for (; t + kGradTokens <= a.tokens; t += kGradTokens) grad_strip<kGradTokens>(a, t, column, columns);
+    for (; t + kGradTokens <= a.tokens; t += kGradTokens)
+      grad_strip<kGradTokens>(a, t, column, columns);
     for (; t < a.tokens; ++t) grad_strip<1>(a, t, column, columns);
   }
 }

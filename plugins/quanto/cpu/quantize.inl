@@ -1,5 +1,5 @@
-// Quantization and dequantization, bit for bit as optimum-quanto 0.2.7 does them on torch: every step is rounded to the
-// weight's own type. Included by each instruction set's file.
+// Quantization and dequantization, bit for bit as optimum-quanto 0.2.7 does them on torch: every
+// step is rounded to the weight's own type. Included by each instruction set's file.
 #pragma once
 
 #include <cstring>
@@ -15,9 +15,12 @@ using namespace quanthost::cpu;
 template <typename Body>
 inline void with_type(Dtype dtype, Body&& body) {
   switch (dtype) {
-    case Dtype::f32: return body(float{});
-    case Dtype::f16: return body(Float16{});
-    case Dtype::bf16: return body(BFloat16{});
+    case Dtype::f32:
+      return body(float{});
+    case Dtype::f16:
+      return body(Float16{});
+    case Dtype::bf16:
+      return body(BFloat16{});
   }
 }
 
@@ -62,7 +65,8 @@ inline float round_scalar(float v) {
   return to_float(from_float<T>(v));
 }
 
-// As an integer, the bits of |x| order like |x|, with NaN above infinity: one maximum keeps NaN as torch's amax does.
+// As an integer, the bits of |x| order like |x|, with NaN above infinity: one maximum keeps NaN as
+// torch's amax does.
 template <typename T>
 inline std::uint32_t row_absmax_bits(const T* row, std::int64_t columns) {
   Ints best = ints(0), best2 = ints(0);
@@ -104,7 +108,8 @@ inline void row_range(const T* row, std::int64_t columns, float* low, float* hig
   if (top > 0x7f800000u) *low = *high = float_of(0x7fc00000u);
 }
 
-// data = clamp(RNE(RN(w / scale))); NaN (0 / 0 in a row of zeros) is stored as 0 by integers, as NaN by float8.
+// data = clamp(RNE(RN(w / scale))); NaN (0 / 0 in a row of zeros) is stored as 0 by integers, as
+// NaN by float8.
 template <typename T>
 inline void symmetric_row(const T* row, std::int64_t columns, float scale, QType qtype,
                           std::uint8_t* out) {
@@ -139,13 +144,11 @@ inline void affine_row(const T* row, std::int64_t columns, const AffineRow& r, s
   const Ints value_mask = ints((1 << r.bits) - 1);  // NaN converts to INT_MIN, whose low bits are 0
   for_each_vector(columns, [&](std::int64_t i, int n) {
     const Floats w = load_part(row + i, n);
-    const Floats q =
-        r.integer_shift
-            ? round_to<T>(round_even(round_to<T>(w / scale)) + shift)
-            : round_even(round_to<T>(round_to<T>(w + shift) / scale));
+    const Floats q = r.integer_shift ? round_to<T>(round_even(round_to<T>(w / scale)) + shift)
+                                     : round_even(round_to<T>(round_to<T>(w + shift) / scale));
     const Ints value = to_ints(maximum(lo, minimum(hi, q))) & value_mask;
-    const Ints byte = r.bit_offset == 0 ? value
-                                        : load_u8_part(out + i, n) | shift_left(value, r.bit_offset);
+    const Ints byte =
+        r.bit_offset == 0 ? value : load_u8_part(out + i, n) | shift_left(value, r.bit_offset);
     store_u8_part(out + i, byte, n);
   });
 }
@@ -154,7 +157,7 @@ template <typename T>
 inline void fit_affine_row(const T* row, std::int64_t row_index, const Matrix& m) {
   float low, high;
   row_range(row, m.columns, &low, &high);
-  const float steps = static_cast<float>((1 << bits_of(m.qtype)) - 1);
+  const float steps = static_cast<float>((1 << bit_width(m.qtype)) - 1);
   const float scale = round_scalar<T>(round_scalar<T>(high - low) / steps);
   static_cast<T*>(m.scale)[row_index] = from_float<T>(scale);
   if (!m.integer_shift) {
@@ -201,7 +204,7 @@ inline void quantize_affine(const QuantizeArgs& a, std::int64_t begin, std::int6
       if (source >= m.rows) break;
       const T* row = static_cast<const T*>(a.base) + source * m.columns;
       if (!a.given_scale) fit_affine_row(row, source, m);
-      const int bits = bits_of(m.qtype);
+      const int bits = bit_width(m.qtype);
       affine_row(row, m.columns,
                  AffineRow{scale_value<T>(m, source), shift_value<T>(m, source), m.integer_shift,
                            bits, bits * i},
@@ -220,7 +223,8 @@ inline void quantize_rows(const QuantizeArgs& a, std::int64_t begin, std::int64_
   });
 }
 
-// RN(scale * value) for 8 bits; RN(RN(scale * value) - shift) below, or RN(scale * (value - zero point)).
+// RN(scale * value) for 8 bits; RN(RN(scale * value) - shift) below, or RN(scale * (value - zero
+// point)).
 template <typename T>
 inline void dequantize_row(const Matrix& m, const std::uint8_t* bytes, std::int64_t row,
                            int bit_offset, T* out) {
@@ -236,12 +240,11 @@ inline void dequantize_row(const Matrix& m, const std::uint8_t* bytes, std::int6
     });
   } else {
     const Floats shift = floats(shift_value<T>(m, row));
-    const Ints mask = ints((1 << bits_of(m.qtype)) - 1);
+    const Ints mask = ints((1 << bit_width(m.qtype)) - 1);
     for_each_vector(m.columns, [&](std::int64_t i, int n) {
-      const Floats value =
-          to_floats(shift_right(load_u8_part(bytes + i, n), bit_offset) & mask);
-      const Floats dense = m.integer_shift ? scale * (value - shift)
-                                           : round_to<T>(scale * value) - shift;
+      const Floats value = to_floats(shift_right(load_u8_part(bytes + i, n), bit_offset) & mask);
+      const Floats dense =
+          m.integer_shift ? scale * (value - shift) : round_to<T>(scale * value) - shift;
       store_part(out + i, dense, n);
     });
   }
@@ -256,13 +259,14 @@ inline void dequantize_rows(const DequantizeArgs& a, std::int64_t begin, std::in
       for (int i = 0; i < m.per_byte(); ++i) {
         const std::int64_t row = r + i * planes;
         if (row >= m.rows) break;
-        dequantize_row(m, m.data + r * m.columns, row, i * bits_of(m.qtype),
+        dequantize_row(m, m.data + r * m.columns, row, i * bit_width(m.qtype),
                        static_cast<T*>(a.out) + row * m.columns);
       }
   });
 }
 
-inline std::uint32_t absmax_range(const void* x, Dtype dtype, std::int64_t begin, std::int64_t end) {
+inline std::uint32_t absmax_range(const void* x, Dtype dtype, std::int64_t begin,
+                                  std::int64_t end) {
   std::uint32_t best = 0;
   with_type(dtype, [&](auto tag) {
     best = row_absmax_bits(static_cast<const decltype(tag)*>(x) + begin, end - begin);

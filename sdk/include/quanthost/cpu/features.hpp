@@ -1,4 +1,5 @@
-// What this CPU can run, found out once with cpuid and xgetbv, and the instruction-set levels that kernels are written for.
+// What this CPU can run, found out once with cpuid and xgetbv, and the instruction-set levels that
+// kernels are written for.
 #pragma once
 
 #include <cpuid.h>
@@ -33,7 +34,9 @@ namespace detail {
 
 struct Cpuid {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  Cpuid(unsigned leaf, unsigned subleaf) { __get_cpuid_count(leaf, subleaf, &eax, &ebx, &ecx, &edx); }
+  Cpuid(unsigned leaf, unsigned subleaf) {
+    __get_cpuid_count(leaf, subleaf, &eax, &ebx, &ecx, &edx);
+  }
 };
 
 inline bool has_bits(std::uint64_t word, std::uint64_t bits) { return (word & bits) == bits; }
@@ -57,7 +60,8 @@ inline Isa detect() {
   const std::uint64_t state = saved_state();
   const Cpuid one(1, 0), seven(7, 0), seven_one(7, 1);
   constexpr unsigned kFma = 1u << 12, kF16c = 1u << 29, kAvx = 1u << 28, kAvx2 = 1u << 5;
-  if (!has_bits(state, 0x6) || !has_bits(one.ecx, kFma | kF16c | kAvx) || !has_bits(seven.ebx, kAvx2))
+  if (!has_bits(state, 0x6) || !has_bits(one.ecx, kFma | kF16c | kAvx) ||
+      !has_bits(seven.ebx, kAvx2))
     return Isa::scalar;
   constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
   if (!has_bits(state, 0xe6) || !has_bits(seven.ebx, kAvx512)) return Isa::avx2;
@@ -81,7 +85,8 @@ inline Isa chosen() {
 
 }  // namespace detail
 
-// The best level this machine runs. QUANTHOST_CPU_ISA=<level> lowers it (it never raises it). [any thread]
+// The best level this machine runs. QUANTHOST_CPU_ISA=<level> lowers it (it never raises it). [any
+// thread]
 inline Isa best_isa() {
   static const Isa isa = detail::chosen();
   return isa;

@@ -1,7 +1,8 @@
-// Number formats in plain integer arithmetic: bfloat16, binary16 and the three float8 types, as torch converts them.
+// Number formats in plain integer arithmetic: bfloat16, binary16 and the three float8 types, as
+// torch converts them.
 //
-// Everything here has internal linkage on purpose: a file that is compiled for one instruction set must never lend
-// its copy of an inline function to a file compiled for another.
+// Everything here has internal linkage on purpose: a file that is compiled for one instruction set
+// must never lend its copy of an inline function to a file compiled for another.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ struct Float16 {
 struct Float8Format {
   int mantissa_bits;
   int bias;
-  bool unsigned_zero;   // "fnuz": 0x80 is the one NaN and there is no -0
-  std::uint32_t nan;    // code of the positive NaN
+  bool unsigned_zero;           // "fnuz": 0x80 is the one NaN and there is no -0
+  std::uint32_t nan;            // code of the positive NaN
   std::uint32_t first_special;  // magnitudes from here on are NaN or infinity (0x80: none are)
   float max;
 };
@@ -43,7 +44,9 @@ inline float float_of(std::uint32_t bits) {
 }
 
 inline float to_float(float value) { return value; }
-inline float to_float(BFloat16 value) { return float_of(static_cast<std::uint32_t>(value.bits) << 16); }
+inline float to_float(BFloat16 value) {
+  return float_of(static_cast<std::uint32_t>(value.bits) << 16);
+}
 inline float to_float(Float16 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000u) << 16;
   const std::uint32_t magnitude = value.bits & 0x7fffu;
@@ -61,8 +64,7 @@ inline float from_float<float>(float value) {
 template <>
 inline BFloat16 from_float<BFloat16>(float value) {
   const std::uint32_t bits = bits_of(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u)
-    return {static_cast<std::uint16_t>(bits >> 16 | 0x40u)};
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>(bits >> 16 | 0x40u)};
   return {static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16)};
 }
 template <>
@@ -73,7 +75,8 @@ inline Float16 from_float<Float16>(float value) {
   if (magnitude > 0x7f800000u)
     return {static_cast<std::uint16_t>(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu))};
   if (magnitude >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)};  // ≥ 65520
-  if (magnitude < 0x38800000u) {  // < 2^-14: a multiple of 2^-24, which is what the sum's last bit is worth
+  if (magnitude <
+      0x38800000u) {  // < 2^-14: a multiple of 2^-24, which is what the sum's last bit is worth
     const std::uint32_t sum = bits_of(float_of(magnitude) + 0.5f);
     return {static_cast<std::uint16_t>(sign | (sum - 0x3f000000u))};
   }
@@ -85,13 +88,16 @@ inline std::uint8_t float8_from_float(float value, const Float8Format& f) {
   const std::uint32_t bits = bits_of(value);
   const std::uint32_t sign = bits >> 24 & 0x80u;
   const std::uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<std::uint8_t>(f.unsigned_zero ? f.nan : sign | f.nan);
+  if (magnitude > 0x7f800000u)
+    return static_cast<std::uint8_t>(f.unsigned_zero ? f.nan : sign | f.nan);
   const int drop = 23 - f.mantissa_bits;
   const std::uint32_t smallest_normal = static_cast<std::uint32_t>(128 - f.bias) << 23;
   std::uint32_t code;
   if (magnitude < smallest_normal) {
-    // Adding 2^k, whose last mantissa bit is worth one subnormal step, rounds to a whole number of steps.
-    const std::uint32_t anchor = static_cast<std::uint32_t>(127 + 24 - f.bias - f.mantissa_bits) << 23;
+    // Adding 2^k, whose last mantissa bit is worth one subnormal step, rounds to a whole number of
+    // steps.
+    const std::uint32_t anchor = static_cast<std::uint32_t>(127 + 24 - f.bias - f.mantissa_bits)
+                                 << 23;
     code = bits_of(float_of(magnitude) + float_of(anchor)) - anchor;
   } else {
     const std::uint32_t half = (1u << (drop - 1)) - 1u + (magnitude >> drop & 1u);

@@ -64,11 +64,12 @@ struct Partial {
 inline Floats load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void store(float* p, Floats a) { _mm256_storeu_ps(p, a.v); }
 
-// bfloat16 as the upper half of a float. A NaN stays one: torch's own payload differs from path to path.
+// bfloat16 as the upper half of a float. A NaN stays one: torch's own payload differs from path to
+// path.
 inline Ints upper_half_rounded(Ints a) {
   const __m256i lsb = _mm256_and_si256(_mm256_srli_epi32(a.v, 16), _mm256_set1_epi32(1));
-  const __m256i rounded =
-      _mm256_srli_epi32(_mm256_add_epi32(a.v, _mm256_add_epi32(lsb, _mm256_set1_epi32(0x7fff))), 16);
+  const __m256i rounded = _mm256_srli_epi32(
+      _mm256_add_epi32(a.v, _mm256_add_epi32(lsb, _mm256_set1_epi32(0x7fff))), 16);
   const __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(a.v, 16), _mm256_set1_epi32(0x40));
   const __m256i nan = _mm256_cmpgt_epi32(_mm256_and_si256(a.v, _mm256_set1_epi32(0x7fffffff)),
                                          _mm256_set1_epi32(0x7f800000));

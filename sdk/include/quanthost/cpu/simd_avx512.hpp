@@ -48,18 +48,21 @@ inline Ints shift_left(Ints a, int n) { return {_mm512_sll_epi32(a.v, _mm_cvtsi3
 inline Ints shift_right(Ints a, int n) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(n))}; }
 inline Mask operator<(Ints a, Ints b) { return {_mm512_cmplt_epi32_mask(a.v, b.v)}; }
 inline Mask equal(Ints a, Ints b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
-inline Ints select(Mask m, Ints yes, Ints no) { return {_mm512_mask_blend_epi32(m.v, no.v, yes.v)}; }
+inline Ints select(Mask m, Ints yes, Ints no) {
+  return {_mm512_mask_blend_epi32(m.v, no.v, yes.v)};
+}
 
 inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline Floats load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
 inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
 inline void store_n(float* p, Floats a, int n) { _mm512_mask_storeu_ps(p, first(n), a.v); }
 
-// bfloat16 as the upper half of a float. A NaN stays one: torch's own payload differs from path to path.
+// bfloat16 as the upper half of a float. A NaN stays one: torch's own payload differs from path to
+// path.
 inline Ints upper_half_rounded(Ints a) {
   const __m512i lsb = _mm512_and_si512(_mm512_srli_epi32(a.v, 16), _mm512_set1_epi32(1));
-  const __m512i rounded =
-      _mm512_srli_epi32(_mm512_add_epi32(a.v, _mm512_add_epi32(lsb, _mm512_set1_epi32(0x7fff))), 16);
+  const __m512i rounded = _mm512_srli_epi32(
+      _mm512_add_epi32(a.v, _mm512_add_epi32(lsb, _mm512_set1_epi32(0x7fff))), 16);
   const __m512i quiet = _mm512_or_si512(_mm512_srli_epi32(a.v, 16), _mm512_set1_epi32(0x40));
   const __mmask16 nan = _mm512_cmpgt_epi32_mask(
       _mm512_and_si512(a.v, _mm512_set1_epi32(0x7fffffff)), _mm512_set1_epi32(0x7f800000));

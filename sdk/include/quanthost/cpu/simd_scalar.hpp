@@ -1,4 +1,5 @@
-// quanthost/cpu/simd.hpp in plain C++: one lane. The reference that the other instruction sets are tested against.
+// quanthost/cpu/simd.hpp in plain C++: one lane. The reference that the other instruction sets are
+// tested against.
 #pragma once
 
 #include <cmath>

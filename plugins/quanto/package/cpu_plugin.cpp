@@ -1,0 +1,36 @@
+// qh_quanto_cpu: the package `quanto` for the CPU.
+#include <map>
+#include <mutex>
+
+#include "package/cpu_package.hpp"
+
+namespace quanthost::quanto {
+
+namespace {
+
+// One package for each host of the process; lives as long as the library, which is never unloaded.
+const CpuPackage& package_of(const qh::Host& host) {
+  static std::mutex lock;
+  static std::map<qh_host*, CpuPackage> packages;
+  const std::lock_guard guard(lock);
+  return packages.try_emplace(host.handle(), host, kernels_for(cpu::best_isa())).first->second;
+}
+
+}  // namespace
+
+class CpuPlugin final : public qh::Plugin {
+ public:
+  using qh::Plugin::Plugin;
+
+  std::vector<qh::PackageEntry> packages() const override {
+    return {{"quanto", "0.2.7", "cpu", QH_QUANTO_KERNELS_ID,
+             [](const qh::Host& host, qh_package** self) -> const void* {
+               *self = reinterpret_cast<qh_package*>(const_cast<CpuPackage*>(&package_of(host)));
+               return &cpu_package_table();
+             }}};
+  }
+};
+
+}  // namespace quanthost::quanto
+
+QH_PLUGIN(quanthost::quanto::CpuPlugin)

@@ -130,13 +130,22 @@ AtomicOutput::AtomicOutput(const fs::path& destination, OutputKind kind)
   if (error) fail_errno(destination_.parent_path(), "make the directory", error.value());
   remove_leftovers(destination_);
   check_replaceable(destination_, kind_);
+  // Between making and locking it, another process may take it for a leftover: then it is made
+  // again.
+  do {
+    if (lock_ >= 0) ::close(lock_);
+    make_temporary();
+    lock_ = try_lock(temporary_);
+  } while (!fs::exists(temporary_));
+}
+
+void AtomicOutput::make_temporary() {
   temporary_ = sibling(destination_, kNew);
   if (kind_ == OutputKind::kDirectory) {
     if (::mkdir(temporary_.c_str(), 0777) != 0) fail_errno(temporary_, "make the directory", errno);
   } else {
     File::create(temporary_).close();
   }
-  lock_ = try_lock(temporary_);
 }
 
 AtomicOutput::~AtomicOutput() {

@@ -34,6 +34,7 @@ class AtomicOutput {
   void commit();
 
  private:
+  void make_temporary();
   void take_place_of_directory();
 
   std::filesystem::path destination_;

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/base/temporary_directory.hpp"
 #include "tests/checkpoint/safetensors_bytes.hpp"
-#include "tests/checkpoint/temporary_directory.hpp"
 
 namespace quanthost {
 namespace {

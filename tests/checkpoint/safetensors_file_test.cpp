@@ -5,8 +5,8 @@
 #include <array>
 
 #include "host/base/error.hpp"
+#include "tests/base/temporary_directory.hpp"
 #include "tests/checkpoint/safetensors_bytes.hpp"
-#include "tests/checkpoint/temporary_directory.hpp"
 
 namespace quanthost {
 namespace {

@@ -59,17 +59,14 @@ AddedTokens::AddedTokens(const Json& list, const std::string& where, const Vocab
     if (!id && next_id > INT32_MAX)
       fail(ErrorKind::kValue, "{}: no id is left for {:?}", where, token.content);
     token.id = id ? *id : static_cast<TokenId>(next_id++);
+    token.normal_form =
+        token.normalized && normalizer ? normalizer->normalized(token.content) : token.content;
     add(std::move(token));
   }
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     const AddedToken& token = tokens_[i];
     if (by_id_.at(token.id) != i) continue;
-    if (token.normalized) {
-      normalized_.insert(normalizer ? normalizer->normalized(token.content) : token.content,
-                         static_cast<std::int32_t>(i));
-    } else {
-      raw_.insert(token.content, static_cast<std::int32_t>(i));
-    }
+    (token.normalized ? normalized_ : raw_).insert(token.normal_form, static_cast<std::int32_t>(i));
   }
 }
 

@@ -18,6 +18,7 @@ namespace quanthost::text {
 
 struct AddedToken {
   std::string content;
+  std::string normal_form;  // what is looked for, and shown again when decoding: see `normalized`
   TokenId id = 0;
   bool single_word = false;  // only where no word character is next to it
   bool lstrip = false;       // takes the whitespace on its left with it

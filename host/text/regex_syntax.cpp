@@ -14,7 +14,8 @@ namespace {
 constexpr std::string_view kSpace =
     R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 constexpr std::string_view kWord =
-    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}\x{24b6}-\x{24e9})"
+    R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
 constexpr std::string_view kHex = "0-9A-Fa-f";
 
 class Translator {
@@ -109,11 +110,20 @@ class Translator {
     copy_character();
     if (std::strchr("pPxok", kind) && at_ < in_.size() && in_[at_] == '{') {
       const std::size_t close = in_.find('}', at_);
-      if (close == std::string_view::npos)
+      if (close == std::string_view::npos) {
         fail(ErrorKind::kValue, "the pattern has \\{}{{ without }}", kind);
-      out_ += in_.substr(at_, close + 1 - at_);
+      }
+      out_ += property(in_.substr(at_, close + 1 - at_), kind);
       at_ = close + 1;
     }
+  }
+
+  // \p{Han} is the script there, and the script with its extensions here.
+  static std::string property(std::string_view braced, char kind) {
+    const std::string_view name = braced.substr(1, braced.size() - 2);
+    const bool is_script =
+        (kind == 'p' || kind == 'P') && name.size() > 2 && name != "Any" && name[0] != '^';
+    return is_script ? fmt::format("{{sc:{}}}", name) : std::string(braced);
   }
 
   void set() {

@@ -96,7 +96,8 @@ std::vector<TokenId> Tokenizer::encode_pair(std::string_view first, std::string_
 std::string Tokenizer::decode(std::span<const TokenId> ids, SpecialTokens special) const {
   std::vector<std::string> tokens;
   for (const TokenId id : ids) {
-    std::optional<std::string> token = token_of(id);
+    const AddedToken* added = pipeline_->added_tokens.find(id);
+    std::optional<std::string> token = added ? added->normal_form : token_of(id);
     if (!token) continue;
     if (special == SpecialTokens::kOmit && pipeline_->added_tokens.is_special(*token)) continue;
     tokens.push_back(std::move(*token));

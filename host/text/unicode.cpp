@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
+#include <span>
 
 #include "host/base/error.hpp"
 #include "host/text/utf8.hpp"
@@ -12,8 +14,18 @@
 namespace quanthost::text {
 namespace {
 
-utf8proc_category_t category(char32_t c) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+struct Range {
+  char32_t first;
+  char32_t last;
+};
+
+#include "host/text/unicode_classes.inc"
+
+bool contains(std::span<const Range> ranges, char32_t c) {
+  const auto behind =
+      std::upper_bound(ranges.begin(), ranges.end(), c,
+                       [](char32_t value, const Range& range) { return value < range.first; });
+  return behind != ranges.begin() && c <= std::prev(behind)->last;
 }
 
 utf8proc_option_t options_of(NormalizationForm form) {
@@ -35,67 +47,51 @@ bool is_ascii(std::string_view text) {
                       [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
 }
 
-}  // namespace
-
-bool is_whitespace(char32_t c) {
-  if (c < 0x80) return c == ' ' || (c >= 0x09 && c <= 0x0D);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
-bool is_numeric(char32_t c) {
-  if (c < 0x80) return c >= '0' && c <= '9';
-  const auto kind = category(c);
-  return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL ||
-         kind == UTF8PROC_CATEGORY_NO;
-}
-
-bool is_punctuation(char32_t c) {
-  if (c < 0x80)
-    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
-           (c >= 123 && c <= 126);
-  const auto kind = category(c);
-  return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
-}
-
-bool is_nonspacing_mark(char32_t c) { return c >= 0x300 && category(c) == UTF8PROC_CATEGORY_MN; }
-
-bool is_mark(char32_t c) {
-  if (c < 0x300) return false;
-  const auto kind = category(c);
-  return kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
-}
-
-bool is_control(char32_t c) {
-  if (c < 0x80) return c < 0x20 || c == 0x7F;
-  const auto kind = category(c);
-  return kind == UTF8PROC_CATEGORY_CC || kind == UTF8PROC_CATEGORY_CF ||
-         kind == UTF8PROC_CATEGORY_CO;
-}
-
-bool is_word(char32_t c) {
-  if (c < 0x80)
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
-  const auto kind = category(c);
-  if (kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_NL)
-    return true;  // letters, marks, Nd, Nl
-  if (kind == UTF8PROC_CATEGORY_PC) return true;
-  // Join_Control, and the symbols that count as alphabetic: circled and squared letters.
-  return c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) ||
-         (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
-         (c >= 0x1F170 && c <= 0x1F189);
-}
-
-std::string to_form(std::string_view text, NormalizationForm form) {
-  if (is_ascii(text)) return std::string(text);
+void append_form(std::string& out, std::string_view text, NormalizationForm form) {
+  if (text.empty()) return;
   utf8proc_uint8_t* mapped = nullptr;
   const utf8proc_ssize_t length =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
                    static_cast<utf8proc_ssize_t>(text.size()), &mapped, options_of(form));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-  if (length < 0)
+  if (length < 0) {
     fail(ErrorKind::kValue, "Unicode normalization failed: {}", utf8proc_errmsg(length));
-  return std::string(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length));
+  }
+  out.append(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length));
+}
+
+}  // namespace
+
+bool is_whitespace(char32_t c) {
+  if (c < 0x80) return c == ' ' || (c >= 0x09 && c <= 0x0D);
+  return contains(kWhitespace, c);
+}
+
+bool is_numeric(char32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9';
+  return contains(kNumeric, c);
+}
+
+bool is_punctuation(char32_t c) { return contains(kPunctuation, c); }
+bool is_nonspacing_mark(char32_t c) { return c >= 0x300 && contains(kNonspacingMark, c); }
+bool is_mark(char32_t c) { return c >= 0x300 && contains(kMark, c); }
+bool is_control(char32_t c) { return contains(kControl, c); }
+bool is_word(char32_t c) { return contains(kWord, c); }
+
+std::string to_form(std::string_view text, NormalizationForm form) {
+  if (is_ascii(text)) return std::string(text);
+  std::string result;
+  std::size_t covered = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    const char32_t c = next_code_point(text, at);
+    if (c < kOpaque[0].first || !contains(kOpaque, c)) continue;
+    append_form(result, text.substr(covered, begin - covered), form);
+    result += text.substr(begin, at - begin);
+    covered = at;
+  }
+  append_form(result, text.substr(covered), form);
+  return result;
 }
 
 void append_lowercase(std::string& text, char32_t c) {

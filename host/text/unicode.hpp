@@ -7,14 +7,18 @@
 
 namespace quanthost::text {
 
-bool is_whitespace(char32_t c);       // the White_Space property
+// The classes are those of the original implementation (see unicode_classes.inc), not of one
+// Unicode version.
+bool is_whitespace(char32_t c);       // White_Space
 bool is_numeric(char32_t c);          // Nd, Nl, No
 bool is_punctuation(char32_t c);      // P*, and every ASCII punctuation mark
 bool is_nonspacing_mark(char32_t c);  // Mn
 bool is_mark(char32_t c);             // Mn, Mc, Me
 bool is_control(char32_t c);          // Cc, Cf, Co: what BERT drops
-bool is_word(char32_t c);             // \w of Unicode regular expressions
+bool is_word(char32_t c);             // letters, marks, numbers, connectors, joiners
 
+// Characters that the original's older tables do not know stay as they are, and nothing moves
+// across them.
 enum class NormalizationForm { kNfc, kNfd, kNfkc, kNfkd };
 std::string to_form(std::string_view text, NormalizationForm form);
 

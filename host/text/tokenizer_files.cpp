@@ -1,9 +1,9 @@
 // Finding a tokenizer in a model's folder: tokenizer.json, or the older vocab.json + merges.txt and
 // vocab.txt, which are turned into what tokenizer.json would hold.
-#include <fstream>
 #include <sstream>
 
 #include "host/text/json_fields.hpp"
+#include "host/text/text_file.hpp"
 #include "host/text/tokenizer.hpp"
 
 namespace quanthost::text {
@@ -11,21 +11,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) fail(ErrorKind::kOs, "{}: cannot be read", path.string());
-  return std::move(text).str();
-}
-
 Json read_config(const fs::path& folder) {
   const fs::path path = folder / "tokenizer_config.json";
-  return fs::exists(path) ? parse_json(read_file(path), path.string()) : Json::object();
+  return fs::exists(path) ? parse_json(read_text_file(path), path.string()) : Json::object();
 }
 
 std::vector<std::string> read_lines(const fs::path& path) {
   std::vector<std::string> lines;
-  std::istringstream text(read_file(path));
+  std::istringstream text(read_text_file(path));
   for (std::string line; std::getline(text, line);) {
     if (line.ends_with('\r')) line.pop_back();
     lines.push_back(std::move(line));
@@ -57,7 +50,7 @@ Json special_tokens(const Json& config,
 Json read_gpt2_files(const fs::path& folder) {
   const fs::path vocab_path = folder / "vocab.json";
   const Json config = read_config(folder);
-  Json vocab = parse_json(read_file(vocab_path), vocab_path.string());
+  Json vocab = parse_json(read_text_file(vocab_path), vocab_path.string());
   Json merges = Json::array();
   for (std::string& line : read_lines(folder / "merges.txt")) {
     if (!line.starts_with("#version") && !line.empty()) merges.push_back(std::move(line));
@@ -139,7 +132,7 @@ Json read_bert_files(const fs::path& folder) {
 
 Tokenizer Tokenizer::load(const fs::path& model_folder) {
   const fs::path file = model_folder / "tokenizer.json";
-  if (fs::exists(file)) return from_json(read_file(file), file.string());
+  if (fs::exists(file)) return from_json(read_text_file(file), file.string());
   if (fs::exists(model_folder / "vocab.json") && fs::exists(model_folder / "merges.txt")) {
     return from_json(read_gpt2_files(model_folder).dump(), (model_folder / "vocab.json").string());
   }

@@ -1,0 +1,216 @@
+// The decisions of quanto's quantizer, in the order in which a load asks for them.
+#include "quantizer/quantizer.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace quanthost::quanto {
+namespace {
+
+using qh::Error;
+
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+}  // namespace
+
+QuantoQuantizer::QuantoQuantizer(const qh::Host& host, const qh_create_args& args)
+    : qh::Quantizer(host, args), options_(config), packages_(host, args.session) {
+  modules_to_not_convert = config.strings("modules_to_not_convert");
+  if (options_.activations && !pre_quantized)
+    throw Error(
+        QH_ERR_VALUE,
+        "We don't support quantizing the activations while a model is loaded: their scales "
+        "have to be calibrated on data",
+        "leave `activations` out, or load a model whose activations were calibrated already");
+}
+
+void QuantoQuantizer::validate_environment(const qh::Environment&, const Report&) {
+  for (const char* package : {"quanto", "accelerate"})
+    if (host().package_version(session(), package).empty())
+      throw Error(QH_ERR_IMPORT,
+                  std::string("Loading a quanto quantized model requires accelerate and quanto; ") +
+                      package + " was not found",
+                  std::string("add a plugin that provides the package `") + package +
+                      "` to the search path; `quanthost plugins list` shows what there is");
+}
+
+qh::Dtype QuantoQuantizer::update_torch_dtype(qh::Dtype requested) {
+  if (requested != qh::kNoDtype) return requested;
+  host().info("You did not specify a dtype: quanto loads the model in float32.");
+  return qh::kFloat32;
+}
+
+std::optional<qh::DeviceMap> QuantoQuantizer::update_device_map(std::optional<qh::DeviceMap> map) {
+  if (map) return map;
+  host().info("The device map was not given: quanto puts the whole model on the CPU.");
+  return qh::DeviceMap{{"", "cpu"}};
+}
+
+qh::Dtype QuantoQuantizer::adjust_target_dtype(qh::Dtype) {
+  const std::string accelerate = host().package_version(session(), "accelerate");
+  if (accelerate.empty() || !host().satisfies(accelerate, ">0.27.0"))
+    throw Error(QH_ERR_VALUE,
+                "a device map for a quanto model is inferred with accelerate > 0.27.0; found is " +
+                    (accelerate.empty() ? std::string("none") : accelerate),
+                "give the device map yourself, or upgrade accelerate");
+  switch (options_.weights) {
+    case QType::int2:
+      return qh::kInt2;
+    case QType::int4:
+      return qh::kInt4;
+    case QType::int8:
+      return qh::kInt8;
+    case QType::float8_e4m3fnuz:
+      return qh::kFloat8E4m3fnuz;
+    case QType::float8_e5m2:
+      return qh::kFloat8E5m2;
+    case QType::float8_e4m3fn:
+      break;
+  }
+  return qh::kFloat8E4m3fn;
+}
+
+qh::MemoryLimits QuantoQuantizer::adjust_max_memory(qh::MemoryLimits limits) {
+  for (auto& [device, bytes] : limits) bytes *= 0.90;
+  return limits;
+}
+
+void QuantoQuantizer::replace(qh::Model& model, const qh::ModuleDesc& module, QType weights,
+                              std::optional<QType> activations, bool stored) {
+  qh::Dtype dtype = qh::kFloat32;
+  for (const qh::ParamDesc& param : model.parameters())
+    if (param.name == module.name + ".weight") dtype = param.dtype;
+  model.replace_module(module.name,
+                       std::make_unique<QLinear>(
+                           host(), packages_,
+                           LinearSpec{weights, activations, module.in_features, module.out_features,
+                                      module.has_bias, options_.optimizer, dtype, stored}));
+}
+
+// A checkpoint with a quantization map is taken as it says; any other model is quantized by the
+// options.
+void QuantoQuantizer::process_before_load(const qh::Exec& exec, qh::Model& model,
+                                          const qh::DeviceMap& device_map,
+                                          const std::vector<std::string>& keep_in_fp32) {
+  packages_.for_device(exec.device_kind());
+  for (const auto& [module, device] : device_map) {
+    const std::string kind = device.substr(0, device.find(':'));
+    if (kind != "disk") packages_.for_device(kind);
+  }
+  if (!config.has("modules_to_not_convert"))
+    modules_to_not_convert = model.default_modules_to_not_convert();
+  modules_to_not_convert.insert(modules_to_not_convert.end(), keep_in_fp32.begin(),
+                                keep_in_fp32.end());
+
+  const std::string map_text =
+      host().checkpoint.struct_size ? model.checkpoint_file(kMapFile) : std::string();
+  const QuantizationMap map = map_text.empty() ? QuantizationMap() : parse_map(map_text);
+  std::size_t replaced = 0;
+  for (const qh::ModuleDesc& module : model.modules()) {
+    if (module.class_name != "Linear") continue;
+    if (!map_text.empty()) {
+      const auto entry = std::find_if(map.begin(), map.end(),
+                                      [&](const auto& e) { return e.first == module.name; });
+      if (entry == map.end() || !entry->second.weights) continue;
+      replace(model, module, *entry->second.weights, entry->second.activations, true);
+    } else {
+      if (model.is_skipped(module.name, modules_to_not_convert)) continue;
+      replace(model, module, options_.weights, options_.activations, pre_quantized);
+    }
+    ++replaced;
+  }
+  if (replaced == 0)
+    host().warn(
+        "You are loading your model using quanto but no linear modules were found in your model; "
+        "please check "
+        "modules_to_not_convert and the model's architecture.");
+}
+
+QuantoQuantizer::Owner QuantoQuantizer::owner(qh::Model& model, std::string_view name) const {
+  // A part of a weight has dots in its own name: "….weight._data._data".
+  for (std::size_t dot = name.rfind('.'); dot != std::string_view::npos && dot != 0;
+       dot = name.rfind('.', dot - 1)) {
+    QLinear* module = model.plugin_module<QLinear>(name.substr(0, dot));
+    if (module) return {module, name.substr(dot + 1)};
+  }
+  return {nullptr, {}};
+}
+
+// Everything a module makes itself is not missing: its weight's parts and its scales.
+std::vector<std::string> QuantoQuantizer::update_missing_keys(qh::Model& model,
+                                                              std::vector<std::string> keys,
+                                                              std::string_view) {
+  std::vector<std::string> left;
+  for (std::string& key : keys) {
+    const Owner found = owner(model, key);
+    const bool stored_part = found.module && found.module->spec().pre_quantized &&
+                             found.name != "input_scale" && found.name != "output_scale";
+    if (!found.module || stored_part || ends_with(key, ".weight") || ends_with(key, ".bias"))
+      left.push_back(std::move(key));
+  }
+  return left;
+}
+
+double QuantoQuantizer::param_element_size(qh::Model& model, std::string_view name,
+                                           qh::TensorView param) {
+  const Owner found = owner(model, name);
+  if (found.module && found.name == "weight") return bit_width(found.module->spec().weights) / 8.0;
+  return param.dtype().bits / 8.0;
+}
+
+// The seed's rule: where the model is spread over several devices, what stays on the CPU is left to
+// be quantized later.
+bool QuantoQuantizer::check_quantized_param(qh::Model& model, const qh::ParamQuery& query) {
+  std::set<std::string_view> devices;
+  for (const auto& [module, device] : query.device_map) devices.insert(device);
+  const bool only_host =
+      std::all_of(devices.begin(), devices.end(),
+                  [](std::string_view d) { return d == "cpu" || d == "disk"; }) &&
+      devices.count("cpu") != 0;
+  if (query.param_device == "cpu" && devices.size() > 1 && !only_host) return false;
+  const Owner found = owner(model, query.name);
+  if (!found.module) return false;
+  if (found.module->spec().pre_quantized) return true;
+  return found.name == "weight" && !found.module->frozen();
+}
+
+// Rows of 8 bits are independent. Below, rows that lie far apart share a byte, so a weight comes
+// whole.
+std::int64_t QuantoQuantizer::row_granularity(qh::Model& model, std::string_view name) {
+  const Owner found = owner(model, name);
+  return found.module && found.name == "weight" && !is_affine(found.module->spec().weights) ? 1 : 0;
+}
+
+void QuantoQuantizer::create_quantized_param(const qh::Exec& exec, qh::Model& model,
+                                             qh::ParamArgs args) {
+  const Owner found = owner(model, args.name);
+  if (!found.module)
+    throw Error(QH_ERR_VALUE,
+                "'" + std::string(args.name) + "' belongs to no module that quanto quantizes");
+  if (found.name == "weight")
+    found.module->quantize_rows(exec, args.value.view(), args.row_begin);
+  else
+    found.module->set_param(exec, found.name, std::move(args.value));
+}
+
+void QuantoQuantizer::dequantize(const qh::Exec& exec, qh::Model& model, qh::Dtype dtype) {
+  for (const qh::ModuleDesc& module : model.modules()) {
+    QLinear* layer = model.plugin_module<QLinear>(module.name);
+    if (!layer) continue;
+    qh::Tensor bias = layer->spec().has_bias ? layer->get_param(exec, "bias") : qh::Tensor();
+    if (bias && dtype != qh::kNoDtype) bias = exec.converted(std::move(bias), dtype);
+    model.restore_module(module.name, layer->dequantize(exec, dtype), std::move(bias));
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> QuantoQuantizer::saved_files(qh::Model& model) {
+  QuantizationMap map;
+  for (const qh::ModuleDesc& module : model.modules())
+    if (QLinear* layer = model.plugin_module<QLinear>(module.name))
+      map.emplace_back(module.name, MapEntry{layer->spec().weights, layer->spec().activations});
+  return {{kMapFile, write_map(map)}};
+}
+
+}  // namespace quanthost::quanto

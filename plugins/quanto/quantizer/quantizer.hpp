@@ -1,0 +1,49 @@
+// transformers' QuantoHfQuantizer, and what it leaves out: saving, loading what was saved, and a
+// gradient.
+#pragma once
+
+#include <quanthost/plugin/quantizer.hpp>
+
+#include "quantizer/options.hpp"
+#include "quantizer/qlinear.hpp"
+#include "quantizer/qmap.hpp"
+
+namespace quanthost::quanto {
+
+class QuantoQuantizer final : public qh::Quantizer {
+ public:
+  QuantoQuantizer(const qh::Host&, const qh_create_args&);
+
+  void validate_environment(const qh::Environment&, const Report&) override;
+  qh::Dtype update_torch_dtype(qh::Dtype requested) override;
+  std::optional<qh::DeviceMap> update_device_map(std::optional<qh::DeviceMap>) override;
+  qh::Dtype adjust_target_dtype(qh::Dtype) override;
+  qh::MemoryLimits adjust_max_memory(qh::MemoryLimits) override;
+  void process_before_load(const qh::Exec&, qh::Model&, const qh::DeviceMap&,
+                           const std::vector<std::string>& keep_in_fp32) override;
+  std::vector<std::string> update_missing_keys(qh::Model&, std::vector<std::string> keys,
+                                               std::string_view prefix) override;
+  double param_element_size(qh::Model&, std::string_view name, qh::TensorView param) override;
+  bool check_quantized_param(qh::Model&, const qh::ParamQuery&) override;
+  std::int64_t row_granularity(qh::Model&, std::string_view name) override;
+  void create_quantized_param(const qh::Exec&, qh::Model&, qh::ParamArgs) override;
+  bool is_serializable() override { return true; }
+  bool is_trainable() override { return true; }
+  void dequantize(const qh::Exec&, qh::Model&, qh::Dtype) override;
+  std::vector<std::pair<std::string, std::string>> saved_files(qh::Model&) override;
+
+ private:
+  // The module a parameter belongs to, and its name there; null when it is not one of ours.
+  struct Owner {
+    QLinear* module;
+    std::string_view name;
+  };
+  Owner owner(qh::Model&, std::string_view name) const;
+  void replace(qh::Model&, const qh::ModuleDesc&, QType weights, std::optional<QType> activations,
+               bool stored);
+
+  Options options_;
+  KernelPackages packages_;
+};
+
+}  // namespace quanthost::quanto

@@ -39,7 +39,7 @@ QType qtype_from_map(std::string_view name) {
 
 std::string map_name(QType qtype) {
   for (const Name& known : kNames)
-    if (known.qtype == qtype) return "q" + std::string(known.name);
+    if (known.qtype == qtype) return std::string("q").append(known.name);
   throw qh::Error(QH_ERR_INTERNAL, "a quantized type without a name");
 }
 

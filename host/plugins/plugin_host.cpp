@@ -263,6 +263,10 @@ void PluginHost::probe_all() {
   if (!subjects.empty()) probe(subjects);
 }
 
+const Quarantine::Entry* PluginHost::quarantine_entry(const PluginRecord& plugin) const {
+  return quarantine_.find(plugin.real_path, plugin.identity);
+}
+
 const PluginRecord& PluginHost::retry(const std::string& id_or_file) {
   const fs::path real_path = find_plugin(id_or_file).real_path;
   quarantine_.release(real_path);

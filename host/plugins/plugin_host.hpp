@@ -106,6 +106,7 @@ class PluginHost {
   // Those that fail are quarantined, and `discovery` says so afterwards.
   void probe(const std::vector<const PluginRecord*>& plugins);
   void probe_all();
+  const Quarantine::Entry* quarantine_entry(const PluginRecord& plugin) const;  // null: not held
   // Ends a quarantine and probes again; the record after that.
   const PluginRecord& retry(const std::string& id_or_file);
 
@@ -113,7 +114,6 @@ class PluginHost {
   std::vector<ResolverPlugin> resolver_plugins();
   void ensure_probed(const std::vector<std::string>& plugin_ids);
   void search();
-  std::string quarantine_reason(const PluginRecord& record) const;
 
   PluginHostOptions options_;
   SearchContext context_;

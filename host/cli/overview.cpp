@@ -1,0 +1,36 @@
+#include "host/cli/verbs.hpp"
+
+namespace quanthost::cli {
+
+int show_overview(Session& session) {
+  const Discovery& found = session.plugins().discovery();
+  std::size_t usable = 0;
+  for (const PluginRecord& plugin : found.plugins) usable += plugin.usable();
+  std::string methods;
+  for (const MethodChoice& method : session.plugins().methods()) {
+    methods += (methods.empty() ? "" : ", ") + method.spec->method;
+  }
+  if (session.json()) {
+    session.print_json("overview", {{"version", QUANTHOST_VERSION},
+                                    {"plugins", found.plugins.size()},
+                                    {"usable", usable},
+                                    {"methods", methods}});
+    return 0;
+  }
+  session.print(
+      fmt::format("quanthost {}: loads quantized models through plugins\n", QUANTHOST_VERSION));
+  session.print(fmt::format("{} plugin file{} found, {} usable", found.plugins.size(),
+                            found.plugins.size() == 1 ? "" : "s", usable));
+  session.print(fmt::format("methods: {}\n", methods.empty() ? "none" : methods));
+  session.print(
+      "  quanthost plugins list            what is there, and if it cannot be used, why\n"
+      "  quanthost plugins deps            which packages each method requires, and who provides "
+      "them\n"
+      "  quanthost methods                 quantization methods that can be used here\n"
+      "  quanthost quantize MODEL OUT      quantize a model and save it\n"
+      "  quanthost run MODEL -p TEXT       generate text\n"
+      "  quanthost --help                  everything else");
+  return 0;
+}
+
+}  // namespace quanthost::cli

@@ -1,0 +1,50 @@
+// What every verb shares: the global options, the plugin host they lead to, and how results and
+// errors are printed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/base/json.hpp"
+#include "host/cli/command_line.hpp"
+#include "host/cli/exit_code.hpp"
+#include "host/plugins/plugin_host.hpp"
+
+namespace quanthost::cli {
+
+class Session {
+ public:
+  void add_global_options(Verb root);
+  PluginHost& plugins();  // made on first use, from the options
+
+  bool json() const { return json_; }
+  void set_json() {
+    json_ = true;
+  }  // an error before the options were read still has to come as JSON
+
+  // One JSON document: {"schema": "quanthost.<name>", "schema_version": 1, …}.
+  void print_json(std::string_view name, OrderedJson content) const;
+  void print(std::string_view line) const;  // to stdout, with a newline
+  // Marks text for a terminal; plain when stdout is none, with NO_COLOR and with --color never.
+  std::string good(std::string_view text) const { return coloured(text, "32"); }
+  std::string bad(std::string_view text) const { return coloured(text, "31"); }
+  std::string dim(std::string_view text) const { return coloured(text, "2"); }
+
+  // To stderr, or to stdout as {"error": …} with --json. Returns the exit code.
+  int report(const Error& error) const;
+
+ private:
+  std::string coloured(std::string_view text, const char* code) const;
+
+  bool json_ = false, quiet_ = false, verbose_ = false, no_cache_ = false;
+  std::string color_ = "auto", trust_;
+  std::vector<std::string> plugin_paths_;
+  std::unique_ptr<PluginHost> plugins_;
+};
+
+// A table with columns as wide as their longest cell; the last one is not padded.
+std::string format_table(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace quanthost::cli

@@ -41,7 +41,7 @@ std::vector<std::string> names_of_options(const CLI::App& app) {
 CommandError usage_error(const CLI::App& root, const CLI::ParseError& error) {
   const CLI::App& app = chosen(root);
   const auto left = root.remaining(true);
-  if (error.get_name() != "ExtrasError" || left.empty()) {
+  if (!dynamic_cast<const CLI::ExtrasError*>(&error) || left.empty()) {
     return {ExitCode::kUsage, ErrorKind::kValue, error.what(),
             fmt::format("see '{} --help'",
                         app.get_display_name().empty() ? "quanthost" : app.get_display_name())};

@@ -12,13 +12,17 @@ constexpr double kMemoryShare = 0.90;  // quantizing needs room for the dense we
 
 void Bnb4Quantizer::validate_environment(const qh::Environment& environment, const Report&) {
   if (host().package_version(session(), "accelerate").empty()) {
-    throw qh::Error(QH_ERR_IMPORT, "bitsandbytes 4-bit quantization needs the package accelerate, which is not there",
-                    "install a plugin that provides accelerate");
+    throw qh::Error(
+        QH_ERR_IMPORT,
+        "bitsandbytes 4-bit quantization needs the package accelerate, which is not there",
+        "install a plugin that provides accelerate");
   }
   version_ = host().package_version(session(), "bitsandbytes");
   if (version_.empty()) {
-    throw qh::Error(QH_ERR_IMPORT, "bitsandbytes 4-bit quantization needs the package bitsandbytes, which is not there",
-                    "install a plugin that provides bitsandbytes>=0.39.0 for one of your devices");
+    throw qh::Error(
+        QH_ERR_IMPORT,
+        "bitsandbytes 4-bit quantization needs the package bitsandbytes, which is not there",
+        "install a plugin that provides bitsandbytes>=0.39.0 for one of your devices");
   }
   if (environment.from_tf || environment.from_flax) {
     throw qh::Error(QH_ERR_VALUE,
@@ -31,13 +35,17 @@ void Bnb4Quantizer::validate_environment(const qh::Environment& environment, con
   if (kernels_->empty()) {
     std::string names;
     for (const std::string& device : devices_) names += (names.empty() ? "" : ", ") + device;
-    throw qh::Error(QH_ERR_RUNTIME, "bitsandbytes " + version_ + " has kernels for none of the devices here: " + names,
-                    "install a plugin that provides bitsandbytes for one of them");
+    throw qh::Error(
+        QH_ERR_RUNTIME,
+        "bitsandbytes " + version_ + " has kernels for none of the devices here: " + names,
+        "install a plugin that provides bitsandbytes for one of them");
   }
   if (environment.device_map) check_offload(*environment.device_map);
   if (!host().satisfies(version_, std::string(">=") + kMinimumVersion)) {
-    throw qh::Error(QH_ERR_VALUE, "4-bit weights need bitsandbytes>=" + std::string(kMinimumVersion) + ", found " + version_,
-                    "update the plugin that provides bitsandbytes");
+    throw qh::Error(
+        QH_ERR_VALUE,
+        "4-bit weights need bitsandbytes>=" + std::string(kMinimumVersion) + ", found " + version_,
+        "update the plugin that provides bitsandbytes");
   }
 }
 
@@ -52,8 +60,10 @@ void Bnb4Quantizer::check_offload(const qh::DeviceMap& map) const {
     for (const std::string& name : modules_to_not_convert) skipped = skipped || name == module;
     if (skipped) continue;
     throw qh::Error(QH_ERR_VALUE,
-                    "the device map puts '" + module + "' on " + device + ", where 4-bit weights cannot be offloaded to",
-                    "make room on the GPU, or set llm_int8_enable_fp32_cpu_offload to keep such modules unquantized");
+                    "the device map puts '" + module + "' on " + device +
+                        ", where 4-bit weights cannot be offloaded to",
+                    "make room on the GPU, or set llm_int8_enable_fp32_cpu_offload to keep such "
+                    "modules unquantized");
   }
 }
 

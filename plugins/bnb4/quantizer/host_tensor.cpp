@@ -5,12 +5,15 @@ namespace quanthost::bnb4 {
 namespace {
 
 qh_tensor host_view(void* data, qh::Dtype dtype, std::vector<int64_t>& shape) {
-  return {data, {QH_DEVICE_CPU, 0}, static_cast<int32_t>(shape.size()), dtype, shape.data(), nullptr, 0};
+  return {data,  {QH_DEVICE_CPU, 0}, static_cast<int32_t>(shape.size()),
+          dtype, shape.data(),       nullptr,
+          0};
 }
 
 }  // namespace
 
-qh::Tensor device_tensor(const qh::Exec& exec, qh::Dtype dtype, std::vector<int64_t> shape, const void* data) {
+qh::Tensor device_tensor(const qh::Exec& exec, qh::Dtype dtype, std::vector<int64_t> shape,
+                         const void* data) {
   qh::Tensor out = exec.allocate(dtype, shape);
   const qh_tensor from = host_view(const_cast<void*>(data), dtype, shape);  // only read from
   exec.copy(&from, out.abi());

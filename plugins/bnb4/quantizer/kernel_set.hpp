@@ -19,7 +19,8 @@ struct Kernels {
 
 class KernelSet {
  public:
-  // Asks for the package's table for each kind among `devices`; a kind that has none is left out. [load thread]
+  // Asks for the package's table for each kind among `devices`; a kind that has none is left out.
+  // [load thread]
   void add(const qh::Host& host, qh_session* session, const std::vector<std::string>& devices);
   bool empty() const { return kernels_.empty(); }
   bool has(std::string_view device_kind) const { return find(device_kind) != nullptr; }

@@ -33,8 +33,8 @@ class Linear4bit : public qh::Module {
   static constexpr const char* kClassName = "Linear4bit";
   static constexpr std::uint32_t kFlags = QH_MODULE_LINEAR;
 
-  Linear4bit(const qh::Host& host, std::shared_ptr<const KernelSet> kernels, const LayerShape& shape,
-             const LayerOptions& options)
+  Linear4bit(const qh::Host& host, std::shared_ptr<const KernelSet> kernels,
+             const LayerShape& shape, const LayerOptions& options)
       : Module(host), kernels_(std::move(kernels)), shape_(shape), options_(options) {}
 
   // Quantizes a dense [out_features, in_features] weight on exec's device.
@@ -42,10 +42,12 @@ class Linear4bit : public qh::Module {
 
   qh::ModuleInfo describe() const override;
   std::vector<qh::ParamInfo> parameters() const override;
-  // "bias", "weight" (packed bytes) and the tensors stored beside it. The weight is usable once all of them are there.
+  // "bias", "weight" (packed bytes) and the tensors stored beside it. The weight is usable once all
+  // of them are there.
   void set_param(const qh::Exec& exec, std::string_view name, qh::Tensor value) override;
   qh::Tensor get_param(const qh::Exec& exec, std::string_view name) override;
-  void forward(const qh::Exec& exec, const qh_tensor* inputs, std::uint32_t count, qh::TensorView output) override;
+  void forward(const qh::Exec& exec, const qh_tensor* inputs, std::uint32_t count,
+               qh::TensorView output) override;
   void backward_input(const qh::Exec& exec, qh::TensorView grad_output, qh::TensorView input,
                       qh::TensorView grad_input) override;
   void to_device(const qh::Exec& exec) override;
@@ -72,7 +74,8 @@ class Linear4bit : public qh::Module {
   LayerShape shape_;
   LayerOptions options_;
 
-  // As the checkpoint has them; nested_* and offset_ only with double quantization. All on the layer's device.
+  // As the checkpoint has them; nested_* and offset_ only with double quantization. All on the
+  // layer's device.
   std::optional<QuantState> state_;
   qh::Tensor packed_;  // of the storage type, [bytes / size, 1]
   qh::Tensor absmax_;  // float32, or uint8 when nested

@@ -1,4 +1,5 @@
-// The stored form of a Linear4bit layer: taking a checkpoint's tensors in, and giving them out again byte for byte.
+// The stored form of a Linear4bit layer: taking a checkpoint's tensors in, and giving them out
+// again byte for byte.
 #include <cstring>
 
 #include "plugins/bnb4/quantizer/host_tensor.hpp"
@@ -12,9 +13,12 @@ constexpr std::string_view kStatePrefix = "weight.quant_state.bitsandbytes__";
 void expect(bool holds, std::string_view name, const std::string& needed, const qh::Tensor& found) {
   if (holds) return;
   std::string shape;
-  for (const int64_t size : found.view().shape()) shape += (shape.empty() ? "" : ", ") + std::to_string(size);
-  throw qh::Error(QH_ERR_VALUE, "the stored tensor '" + std::string(name) + "' has to be " + needed + ", and is " +
-                                    std::string(qh::name_of(found.view().dtype())) + " [" + shape + "]",
+  for (const int64_t size : found.view().shape())
+    shape += (shape.empty() ? "" : ", ") + std::to_string(size);
+  throw qh::Error(QH_ERR_VALUE,
+                  "the stored tensor '" + std::string(name) + "' has to be " + needed +
+                      ", and is " + std::string(qh::name_of(found.view().dtype())) + " [" + shape +
+                      "]",
                   "the checkpoint is damaged, or was not written by bitsandbytes");
 }
 
@@ -47,21 +51,23 @@ void Linear4bit::set_stored(const qh::Exec& exec, std::string_view name, qh::Ten
   } else if (name == "weight.absmax") {
     adopt_absmax(exec, std::move(value));
   } else if (name == "weight.quant_map") {
-    expect(value.view().dtype() == qh::kFloat32 && value.view().elements() == 16, name, "16 float32 values", value);
+    expect(value.view().dtype() == qh::kFloat32 && value.view().elements() == 16, name,
+           "16 float32 values", value);
     quant_map_ = std::move(value);
   } else if (name == "weight.nested_absmax") {
     expect(value.view().dtype() == qh::kFloat32, name, "float32", value);
     nested_absmax_ = std::move(value);
   } else if (name == "weight.nested_quant_map") {
-    expect(value.view().dtype() == qh::kFloat32 && value.view().elements() == 256, name, "256 float32 values", value);
+    expect(value.view().dtype() == qh::kFloat32 && value.view().elements() == 256, name,
+           "256 float32 values", value);
     nested_map_ = std::move(value);
   } else {
     throw no_param(name);
   }
 }
 
-// bitsandbytes' CPU path leaves the scales as bfloat16 [columns / blocksize, rows] once a model has computed; such a file
-// is turned back, though what it lost stays lost.
+// bitsandbytes' CPU path leaves the scales as bfloat16 [columns / blocksize, rows] once a model has
+// computed; such a file is turned back, though what it lost stays lost.
 void Linear4bit::adopt_absmax(const qh::Exec& exec, qh::Tensor value) {
   const qh::TensorView view = value.view();
   if (view.ndim() == 2 && view.dtype() == qh::kBfloat16) {
@@ -75,8 +81,8 @@ void Linear4bit::adopt_absmax(const qh::Exec& exec, qh::Tensor value) {
     absmax_ = exec.share(wide, qh::kFloat32, {shape[0] * shape[1]});
     return;
   }
-  expect(view.ndim() == 1 && (view.dtype() == qh::kFloat32 || view.dtype() == qh::kUint8), "weight.absmax",
-         "float32 or uint8, of one dimension", value);
+  expect(view.ndim() == 1 && (view.dtype() == qh::kFloat32 || view.dtype() == qh::kUint8),
+         "weight.absmax", "float32 or uint8, of one dimension", value);
   absmax_ = std::move(value);
 }
 
@@ -88,13 +94,16 @@ void Linear4bit::check_complete() const {
   if (state_->rows != shape_.out_features || state_->columns != shape_.in_features) {
     throw qh::Error(QH_ERR_VALUE, "the stored weight is " + std::to_string(state_->rows) + " x " +
                                       std::to_string(state_->columns) + ", and the layer needs " +
-                                      std::to_string(shape_.out_features) + " x " + std::to_string(shape_.in_features));
+                                      std::to_string(shape_.out_features) + " x " +
+                                      std::to_string(shape_.in_features));
   }
   expect(packed_.view().bytes() == static_cast<uint64_t>(packed_bytes(count)), "weight",
          std::to_string(packed_bytes(count)) + " bytes", packed_);
   const bool nested = state_->nested_offset.has_value();
-  expect(absmax_.view().elements() == blocks && absmax_.view().dtype() == (nested ? qh::kUint8 : qh::kFloat32),
-         "weight.absmax", std::to_string(blocks) + (nested ? " uint8" : " float32") + " values", absmax_);
+  expect(absmax_.view().elements() == blocks &&
+             absmax_.view().dtype() == (nested ? qh::kUint8 : qh::kFloat32),
+         "weight.absmax", std::to_string(blocks) + (nested ? " uint8" : " float32") + " values",
+         absmax_);
   if (!nested) return;
   const int64_t nested_blocks = block_count(blocks, state_->nested_blocksize);
   expect(nested_absmax_.view().elements() == nested_blocks, "weight.nested_absmax",
@@ -117,8 +126,9 @@ void Linear4bit::state_dict(const qh::Exec& exec, const qh::TensorEmitter& emit)
   emit("weight", exec.share(packed_));
   if (bias_) emit("bias", exec.share(bias_));
   emit("weight.absmax", exec.share(absmax_));
-  emit("weight.quant_map", quant_map_ ? exec.share(quant_map_)
-                                      : device_tensor(exec, qh::kFloat32, {16}, code_table(state_->quant_type)));
+  emit("weight.quant_map",
+       quant_map_ ? exec.share(quant_map_)
+                  : device_tensor(exec, qh::kFloat32, {16}, code_table(state_->quant_type)));
   if (state_->nested_offset) {
     emit("weight.nested_absmax", exec.share(nested_absmax_));
     emit("weight.nested_quant_map", exec.share(nested_map_));
@@ -162,7 +172,8 @@ std::vector<qh::ParamInfo> Linear4bit::parameters() const {
 }
 
 void Linear4bit::to_device(const qh::Exec& exec) {
-  for (qh::Tensor* tensor : {&packed_, &absmax_, &quant_map_, &nested_absmax_, &nested_map_, &offset_, &bias_}) {
+  for (qh::Tensor* tensor :
+       {&packed_, &absmax_, &quant_map_, &nested_absmax_, &nested_map_, &offset_, &bias_}) {
     if (*tensor) *tensor = on_device(exec, std::move(*tensor));
   }
 }
@@ -170,7 +181,8 @@ void Linear4bit::to_device(const qh::Exec& exec) {
 qh::ModuleMemory Linear4bit::memory_bytes() const {
   qh::ModuleMemory memory;
   if (packed_) memory.weight_bytes = packed_.view().bytes();
-  for (const qh::Tensor* tensor : {&absmax_, &quant_map_, &nested_absmax_, &nested_map_, &offset_, &bias_}) {
+  for (const qh::Tensor* tensor :
+       {&absmax_, &quant_map_, &nested_absmax_, &nested_map_, &offset_, &bias_}) {
     if (*tensor) memory.overhead_bytes += tensor->view().bytes();
   }
   return memory;

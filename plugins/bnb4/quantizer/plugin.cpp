@@ -10,10 +10,11 @@ class Bnb4Plugin : public qh::Plugin {
  public:
   using Plugin::Plugin;
   std::vector<qh::QuantizerEntry> quantizers() const override {
-    return {{"bitsandbytes_4bit", QH_QUANTIZER_CONCURRENT,
-             [](const qh::Host& host, const qh_create_args& args) -> std::unique_ptr<qh::Quantizer> {
-               return std::make_unique<Bnb4Quantizer>(host, args);
-             }}};
+    return {
+        {"bitsandbytes_4bit", QH_QUANTIZER_CONCURRENT,
+         [](const qh::Host& host, const qh_create_args& args) -> std::unique_ptr<qh::Quantizer> {
+           return std::make_unique<Bnb4Quantizer>(host, args);
+         }}};
   }
 };
 

@@ -13,7 +13,8 @@ namespace {
 
 using Value = std::variant<std::string, double, std::vector<int64_t>>;
 
-// Reads one flat JSON object of strings, numbers and lists of integers, which is all a quant_state holds.
+// Reads one flat JSON object of strings, numbers and lists of integers, which is all a quant_state
+// holds.
 class FlatObject {
  public:
   FlatObject(std::string_view text, std::string_view where) : text_(text), where_(where) {
@@ -34,7 +35,8 @@ class FlatObject {
   const std::map<std::string, Value>& values() const { return values_; }
 
   [[noreturn]] void refuse(const std::string& what) const {
-    throw qh::Error(QH_ERR_VALUE, "the quantization state '" + std::string(where_) + "' cannot be read: " + what,
+    throw qh::Error(QH_ERR_VALUE,
+                    "the quantization state '" + std::string(where_) + "' cannot be read: " + what,
                     "it holds " + std::string(text_.substr(0, 200)));
   }
 
@@ -44,7 +46,9 @@ class FlatObject {
     if (at_ != text_.size()) refuse("there is text behind its end");
   }
   void skip() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" \t\r\n").find(text_[at_]) != std::string_view::npos)
+      ++at_;
   }
   bool accept(char c) {
     skip();
@@ -69,7 +73,8 @@ class FlatObject {
   double number() {
     skip();
     double result = 0;
-    const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), result);
+    const auto [end, error] =
+        std::from_chars(text_.data() + at_, text_.data() + text_.size(), result);
     if (error != std::errc()) refuse("a number was expected at byte " + std::to_string(at_));
     at_ = static_cast<size_t>(end - text_.data());
     return result;
@@ -89,7 +94,8 @@ class FlatObject {
 
  public:
   int64_t integer(double number) const {
-    if (number != std::floor(number) || std::fabs(number) > 9007199254740992.0) refuse("an integer was expected");
+    if (number != std::floor(number) || std::fabs(number) > 9007199254740992.0)
+      refuse("an integer was expected");
     return static_cast<int64_t>(number);
   }
 
@@ -111,8 +117,9 @@ T need(const FlatObject& object, const std::string& key) {
 
 void refuse_unknown_keys(const FlatObject& object) {
   for (const auto& [key, value] : object.values()) {
-    static constexpr std::string_view kKnown[] = {"quant_type",       "blocksize",    "dtype",        "shape",
-                                                  "nested_blocksize", "nested_dtype", "nested_offset"};
+    static constexpr std::string_view kKnown[] = {
+        "quant_type",       "blocksize",    "dtype",        "shape",
+        "nested_blocksize", "nested_dtype", "nested_offset"};
     bool known = false;
     for (const std::string_view name : kKnown) known = known || key == name;
     if (!known) object.refuse("it has an unknown entry \"" + key + "\"");
@@ -143,14 +150,17 @@ std::string python_repr(double value) {
   if (std::isnan(value)) return "NaN";  // as json.dumps writes them
   if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
   char buffer[64];
-  const auto scientific = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
+  const auto scientific =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
   const std::string_view text(buffer, static_cast<size_t>(scientific.ptr - buffer));
   const size_t e = text.find('e');
   int exponent = 0;
   const size_t digits = text[e + 1] == '+' ? e + 2 : e + 1;
   std::from_chars(text.data() + digits, text.data() + text.size(), exponent);
-  if (exponent < -4 || exponent >= 16) return std::string(text);  // both sides write at least two exponent digits
-  const auto fixed = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed);
+  if (exponent < -4 || exponent >= 16)
+    return std::string(text);  // both sides write at least two exponent digits
+  const auto fixed =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed);
   std::string out(buffer, fixed.ptr);
   if (out.find('.') == std::string::npos) out += ".0";
   return out;
@@ -159,11 +169,12 @@ std::string python_repr(double value) {
 std::string to_json(const QuantState& state) {
   std::string out = "{\"quant_type\": \"" + std::string(name_of(state.quant_type)) +
                     "\", \"blocksize\": " + std::to_string(state.blocksize) + ", \"dtype\": \"" +
-                    std::string(qh::name_of(state.dtype)) + "\", \"shape\": [" + std::to_string(state.rows) + ", " +
-                    std::to_string(state.columns) + "]";
+                    std::string(qh::name_of(state.dtype)) + "\", \"shape\": [" +
+                    std::to_string(state.rows) + ", " + std::to_string(state.columns) + "]";
   if (state.nested_offset) {
-    out += ", \"nested_blocksize\": " + std::to_string(state.nested_blocksize) +
-           ", \"nested_dtype\": \"float32\", \"nested_offset\": " + python_repr(*state.nested_offset);
+    out +=
+        ", \"nested_blocksize\": " + std::to_string(state.nested_blocksize) +
+        ", \"nested_dtype\": \"float32\", \"nested_offset\": " + python_repr(*state.nested_offset);
   }
   return out + "}";
 }
@@ -176,7 +187,8 @@ QuantState quant_state_from_json(std::string_view json, std::string_view where) 
   if (!type) object.refuse("\"quant_type\" has to be nf4 or fp4");
   state.quant_type = *type;
   state.blocksize = object.integer(need<double>(object, "blocksize"));
-  if (!is_blocksize(state.blocksize)) object.refuse("\"blocksize\" has to be a power of two from 32 to 4096");
+  if (!is_blocksize(state.blocksize))
+    object.refuse("\"blocksize\" has to be a power of two from 32 to 4096");
   state.dtype = qh::dtype_from_name(need<std::string>(object, "dtype"));
   if (!qh::is_floating(state.dtype)) object.refuse("\"dtype\" has to be a floating type");
   read_shape(object, &state);
@@ -184,7 +196,8 @@ QuantState quant_state_from_json(std::string_view json, std::string_view where) 
     state.nested_offset = need<double>(object, "nested_offset");
     state.nested_blocksize = object.integer(need<double>(object, "nested_blocksize"));
     if (state.nested_blocksize <= 0) object.refuse("\"nested_blocksize\" has to be positive");
-    if (need<std::string>(object, "nested_dtype") != "float32") object.refuse("\"nested_dtype\" has to be float32");
+    if (need<std::string>(object, "nested_dtype") != "float32")
+      object.refuse("\"nested_dtype\" has to be float32");
   }
   return state;
 }

@@ -50,8 +50,10 @@ Bnb4Quantizer::Bnb4Quantizer(const qh::Host& host, const qh_create_args& args)
 
 void Bnb4Quantizer::process_before_load(const qh::Exec&, qh::Model& model, const qh::DeviceMap& map,
                                         const std::vector<std::string>& keep_in_fp32) {
-  modules_to_not_convert = options_.skip_modules ? *options_.skip_modules : model.default_modules_to_not_convert();
-  modules_to_not_convert.insert(modules_to_not_convert.end(), keep_in_fp32.begin(), keep_in_fp32.end());
+  modules_to_not_convert =
+      options_.skip_modules ? *options_.skip_modules : model.default_modules_to_not_convert();
+  modules_to_not_convert.insert(modules_to_not_convert.end(), keep_in_fp32.begin(),
+                                keep_in_fp32.end());
   if (map.size() > 1) {
     check_offload(map);
     if (options_.cpu_offload) {
@@ -73,14 +75,16 @@ void Bnb4Quantizer::process_before_load(const qh::Exec&, qh::Model& model, const
 
 void Bnb4Quantizer::replace_linear(qh::Model& model, const qh::ModuleDesc& desc) {
   if (desc.class_name == "Conv1D") transposed_.push_back(desc.name);
-  model.replace_module(desc.name,
-                       std::make_unique<Linear4bit>(
-                           host(), kernels_, LayerShape{desc.in_features, desc.out_features, desc.has_bias},
-                           LayerOptions{options_.quant_type, options_.double_quant, options_.quant_storage,
-                                        options_.compute_dtype}));
+  model.replace_module(
+      desc.name,
+      std::make_unique<Linear4bit>(host(), kernels_,
+                                   LayerShape{desc.in_features, desc.out_features, desc.has_bias},
+                                   LayerOptions{options_.quant_type, options_.double_quant,
+                                                options_.quant_storage, options_.compute_dtype}));
 }
 
-std::vector<std::string> Bnb4Quantizer::update_unexpected_keys(qh::Model& model, std::vector<std::string> keys,
+std::vector<std::string> Bnb4Quantizer::update_unexpected_keys(qh::Model& model,
+                                                               std::vector<std::string> keys,
                                                                std::string_view prefix) {
   const auto is_ours = [&](const std::string& key) {
     std::string_view module = module_of_stored(key);
@@ -95,7 +99,8 @@ std::vector<std::string> Bnb4Quantizer::update_unexpected_keys(qh::Model& model,
   return keys;
 }
 
-double Bnb4Quantizer::param_element_size(qh::Model& model, std::string_view name, qh::TensorView param) {
+double Bnb4Quantizer::param_element_size(qh::Model& model, std::string_view name,
+                                         qh::TensorView param) {
   const auto [module, leaf] = split_name(name);
   if (leaf == "weight" && model.plugin_module<Linear4bit>(module)) return 0.5;
   return param.dtype().bits / 8.0;
@@ -106,14 +111,17 @@ bool Bnb4Quantizer::check_quantized_param(qh::Model& model, const qh::ParamQuery
   return (leaf == "weight" || leaf == "bias") && model.plugin_module<Linear4bit>(module) != nullptr;
 }
 
-void Bnb4Quantizer::create_quantized_param(const qh::Exec& exec, qh::Model& model, qh::ParamArgs args) {
+void Bnb4Quantizer::create_quantized_param(const qh::Exec& exec, qh::Model& model,
+                                           qh::ParamArgs args) {
   const auto [module, leaf] = split_name(args.name);
   Linear4bit* layer = model.plugin_module<Linear4bit>(module);
   if (!layer || (leaf != "weight" && leaf != "bias")) {
-    throw qh::Error(QH_ERR_VALUE, "'" + std::string(args.name) + "' is no parameter of a 4-bit layer");
+    throw qh::Error(QH_ERR_VALUE,
+                    "'" + std::string(args.name) + "' is no parameter of a 4-bit layer");
   }
   if (!args.value) {
-    throw qh::Error(QH_ERR_VALUE, "'" + std::string(args.name) + "' has no value to put on " + std::string(args.target_device));
+    throw qh::Error(QH_ERR_VALUE, "'" + std::string(args.name) + "' has no value to put on " +
+                                      std::string(args.target_device));
   }
   if (leaf == "bias") return layer->set_param(exec, "bias", std::move(args.value));
   if (pre_quantized) return load_stored(exec, model, *layer, args);
@@ -121,23 +129,27 @@ void Bnb4Quantizer::create_quantized_param(const qh::Exec& exec, qh::Model& mode
   layer->quantize(exec, turn ? transposed(exec, args.value) : std::move(args.value));
 }
 
-void Bnb4Quantizer::load_stored(const qh::Exec& exec, qh::Model& model, Linear4bit& layer, qh::ParamArgs& args) {
+void Bnb4Quantizer::load_stored(const qh::Exec& exec, qh::Model& model, Linear4bit& layer,
+                                qh::ParamArgs& args) {
   if (!is_serializable()) {
     throw qh::Error(QH_ERR_VALUE,
-                    "a stored 4-bit model needs bitsandbytes>=" + std::string(kSerializableVersion) + ", found " + version_,
+                    "a stored 4-bit model needs bitsandbytes>=" +
+                        std::string(kSerializableVersion) + ", found " + version_,
                     "update the plugin that provides bitsandbytes");
   }
   const std::string prefix = std::string(args.name) + ".";
   bool has_state = false;
   for (const std::string& key : model.checkpoint_names(prefix)) {
-    layer.set_param(exec, key.substr(prefix.size() - sizeof("weight.") + 1), model.read_checkpoint(exec, key));
+    layer.set_param(exec, key.substr(prefix.size() - sizeof("weight.") + 1),
+                    model.read_checkpoint(exec, key));
     args.consumed(key);
     has_state = has_state || key.find(".quant_state.bitsandbytes__") != std::string::npos;
   }
   if (!has_state) {
     throw qh::Error(QH_ERR_VALUE,
                     "'" + std::string(args.name) + "' has no " + prefix +
-                        "quant_state.bitsandbytes__nf4 or __fp4 beside it: the checkpoint's config says it is quantized",
+                        "quant_state.bitsandbytes__nf4 or __fp4 beside it: the checkpoint's config "
+                        "says it is quantized",
                     "the checkpoint is damaged, or this module belongs into llm_int8_skip_modules");
   }
   layer.set_param(exec, "weight", std::move(args.value));

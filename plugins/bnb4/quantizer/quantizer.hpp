@@ -43,7 +43,7 @@ class Bnb4Quantizer : public qh::Quantizer {
   void load_stored(const qh::Exec& exec, qh::Model& model, Linear4bit& layer, qh::ParamArgs& args);
 
   Options options_;
-  std::string version_;      // of the bitsandbytes package in this session
+  std::string version_;  // of the bitsandbytes package in this session
   std::vector<std::string> devices_;
   std::shared_ptr<KernelSet> kernels_ = std::make_shared<KernelSet>();
   std::vector<std::string> transposed_;  // modules that replaced a Conv1D, sorted

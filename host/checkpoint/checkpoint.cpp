@@ -5,6 +5,7 @@
 
 #include "host/base/error.hpp"
 #include "host/checkpoint/checkpoint_index.hpp"
+#include "host/checkpoint/model_config.hpp"
 #include "host/checkpoint/natural_order.hpp"
 
 namespace quanthost {
@@ -197,19 +198,11 @@ const Json* Checkpoint::quantization_config() const {
 
 std::optional<Dtype> Checkpoint::config_dtype() const {
   if (config() == nullptr) return std::nullopt;
-  for (const char* key : {"dtype", "torch_dtype"}) {
-    const auto entry = config()->find(key);
-    if (entry == config()->end() || entry->is_null()) continue;
-    const auto dtype = entry->is_string()
-                           ? dtype_from_torch_name(entry->get_ref<const std::string&>())
-                           : std::nullopt;
-    if (!dtype) {
-      fail(ErrorKind::kValue, "{}: {} is {}, which is not the name of a torch dtype",
-           (directory_ / "config.json").string(), key, entry->dump());
-    }
-    return dtype;
+  try {
+    return dtype_of_config(*config());
+  } catch (const Error& e) {
+    throw e.within((directory_ / "config.json").string());
   }
-  return std::nullopt;
 }
 
 }  // namespace quanthost

@@ -3,14 +3,10 @@
 #include <algorithm>
 
 #include "host/checkpoint/checkpoint.hpp"
+#include "host/checkpoint/model_config.hpp"
 
 namespace quanthost {
 namespace {
-
-std::string text_entry(const Json& object, const char* key) {
-  const auto entry = object.find(key);
-  return entry != object.end() && entry->is_string() ? entry->get<std::string>() : std::string();
-}
 
 // quanto leaves a map of modules instead of a config; old GPTQ files a quantize_config.json without
 // a method.
@@ -26,15 +22,6 @@ void describe_quantization(const Checkpoint& checkpoint, CheckpointDescription& 
     description.quantization_config = *map;
     description.quant_method = "quanto";
   }
-}
-
-void describe_config(const Json& config, CheckpointDescription& description) {
-  const auto architectures = config.find("architectures");
-  if (architectures != config.end() && architectures->is_array() && !architectures->empty() &&
-      architectures->front().is_string()) {
-    description.architecture = architectures->front().get<std::string>();
-  }
-  description.model_type = text_entry(config, "model_type");
 }
 
 std::vector<DtypeSummary> summarize_dtypes(const Checkpoint& checkpoint) {
@@ -59,7 +46,10 @@ CheckpointDescription describe_checkpoint(const std::filesystem::path& path) {
   const Checkpoint checkpoint = Checkpoint::open(path);
   CheckpointDescription description;
   description.directory = checkpoint.directory();
-  if (checkpoint.config() != nullptr) describe_config(*checkpoint.config(), description);
+  if (const Json* config = checkpoint.config()) {
+    description.architecture = architecture_of_config(*config);
+    description.model_type = model_type_of_config(*config);
+  }
   description.config_dtype = checkpoint.config_dtype();
   describe_quantization(checkpoint, description);
   description.metadata = checkpoint.metadata();

@@ -30,6 +30,8 @@ endif()
 add_library(quanthost_settings INTERFACE)
 target_compile_options(quanthost_settings INTERFACE
   $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra>
+  # g++ 12 warns without reason about std::string's operator+ (GCC bug 105651).
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<COMPILE_LANGUAGE:CXX>>:-Wno-restrict>
   $<$<AND:$<BOOL:${QUANTHOST_WERROR}>,$<COMPILE_LANGUAGE:C,CXX>>:-Werror>)
 if(QUANTHOST_SANITIZE)
   add_compile_options(-fsanitize=${QUANTHOST_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

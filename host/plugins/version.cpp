@@ -114,9 +114,7 @@ class VersionParser {
     for (const char* candidate : words) {
       if (std::string_view(lower_).substr(at_).starts_with(candidate)) {
         at_ += std::string_view(candidate).size();
-        if (is_separator(peek()) && is_digit(peek(1))) ++at_;
-        // "1.0a.dev1": the separator belongs to what follows; "1.0a-" is not a version, which the
-        // end check finds.
+        if (is_separator(peek())) ++at_;  // with or without a number behind it
         number(number_out, false);
         return candidate;
       }
@@ -230,6 +228,7 @@ Constraint Constraint::parse(std::string_view text) {
   if (equality && number.ends_with(".*")) {
     constraint.wildcard_ = true;
     number.remove_suffix(2);
+    if (number.ends_with(' ')) fail(ErrorKind::kValue, "'{}': a space before .*", whole);
   }
   constraint.version_ = Version::parse(number);
   const Version& v = constraint.version_;
@@ -272,15 +271,21 @@ bool Constraint::allows(const Version& version) const {
       return plain >= version_;
     case Operator::kCompatible:
       return plain >= version_ && matches_prefix(version, version_.release_.size() - 1);
-    case Operator::kLess:
-      // "<2.0" does not mean 2.0rc1.
-      return version < version_ &&
-             !(same_release && version.is_prerelease() && !version_.is_prerelease());
-    case Operator::kGreater:
-      // ">1.7" does not mean 1.7.post1 or 1.7+cpu.
-      return version > version_ &&
-             !(same_release && version.is_postrelease() && !version_.is_postrelease()) &&
-             !(same_release && version.has_local());
+    case Operator::kLess: {
+      // "<2.0" does not mean 2.0rc1, and "<2.0.post1" not 2.0.post1.dev2.
+      const bool early = same_release && version.is_prerelease() && !version_.is_prerelease();
+      const bool same_post =
+          !version.has_pre_ && version.has_post_ && version.post_ == version_.post_;
+      return version < version_ && !(early && (!version_.has_post_ || same_post));
+    }
+    case Operator::kGreater: {
+      // ">1.7" means neither 1.7+cpu nor 1.7.post1.
+      const bool post_of_it =
+          version.is_postrelease() && !version_.has_post_ && !version_.has_dev_ && same_release &&
+          version.has_pre_ == version_.has_pre_ && version.pre_kind_ == version_.pre_kind_ &&
+          version.pre_ == version_.pre_;
+      return plain > version_ && !post_of_it;
+    }
   }
   return false;
 }

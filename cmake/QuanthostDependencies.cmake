@@ -23,12 +23,17 @@ if(QUANTHOST_TORCH)
                         "or pass -DQUANTHOST_TORCH_DIR=<folder with include/ and lib/>, "
                         "or -DQUANTHOST_TORCH=OFF for the plugin core alone.")
   endif()
+  # The wheel brings headers of a newer fmt than the system's library: ours must be found first.
+  get_target_property(_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+  find_path(_fmt_include fmt/core.h HINTS ${_fmt_include} REQUIRED NO_CACHE)
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/include-first)
+  file(CREATE_LINK ${_fmt_include}/fmt ${PROJECT_BINARY_DIR}/include-first/fmt SYMBOLIC)
   foreach(_lib c10 torch_cpu)
     add_library(torch::${_lib} SHARED IMPORTED)
     set_target_properties(torch::${_lib} PROPERTIES
       IMPORTED_LOCATION ${QUANTHOST_TORCH_DIR}/lib/lib${_lib}.so
-      INTERFACE_SYSTEM_INCLUDE_DIRECTORIES
-        "${QUANTHOST_TORCH_DIR}/include;${QUANTHOST_TORCH_DIR}/include/torch/csrc/api/include")
+      INTERFACE_INCLUDE_DIRECTORIES
+        "${PROJECT_BINARY_DIR}/include-first;${QUANTHOST_TORCH_DIR}/include;${QUANTHOST_TORCH_DIR}/include/torch/csrc/api/include")
   endforeach()
   set_property(TARGET torch::torch_cpu APPEND PROPERTY INTERFACE_LINK_LIBRARIES torch::c10)
 endif()

@@ -1,0 +1,66 @@
+// What transformers computed with tiny models of every family (goldens/make_goldens.py), computed
+// here.
+#include "golden.hpp"
+
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include "host/model/module_tree.hpp"
+
+namespace quanthost::model {
+namespace {
+
+class GoldenModel : public testing::TestWithParam<std::string> {
+ protected:
+  c10::InferenceMode guard_;
+};
+
+TEST_P(GoldenModel, GivesTheLogitsOfTransformersInFloat32) {
+  auto model = load_golden(GetParam());
+  EXPECT_LT(relative_difference(model->forward(golden_inputs(GetParam())),
+                                golden_tensor(GetParam(), "output")),
+            1e-4);
+}
+
+TEST_P(GoldenModel, StaysWithinTwoPercentInBfloat16) {
+  auto model = load_golden(GetParam(), at::kBFloat16);
+  ModelInputs inputs = golden_inputs(GetParam());
+  const at::Tensor output = model->forward(inputs);
+  EXPECT_EQ(output.scalar_type(), at::kBFloat16);
+  EXPECT_LT(relative_difference(output, golden_tensor(GetParam(), "output_bfloat16")), 2e-2);
+}
+
+TEST_P(GoldenModel, PrefillAndCachedStepsGiveTheFullForward) {
+  if (!golden_has(GetParam(), "generated")) GTEST_SKIP() << "no decoder";
+  auto model = load_golden(GetParam());
+  const at::Tensor ids = golden_tensor(GetParam(), "input_ids");
+  const std::int64_t tokens = ids.size(1);
+  const at::Tensor full = model->forward({.input_ids = ids});
+  KvCache cache(model->config(), ids.size(0), tokens, at::TensorOptions(at::kFloat));
+  std::vector<at::Tensor> parts;
+  for (const auto& [begin, end] :
+       {std::pair<std::int64_t, std::int64_t>{0, 6}, {6, 7}, {7, 10}, {10, 11}, {11, 12}}) {
+    parts.push_back(model->forward({.input_ids = ids.narrow(1, begin, end - begin)}, &cache));
+  }
+  // Dynamic rotary scaling depends on the length at the time a key was made, in transformers too.
+  if (GetParam() != "llama_dynamic") {
+    EXPECT_LT(relative_difference(at::cat(parts, 1), full), 1e-5);
+  }
+  EXPECT_EQ(cache.length(), tokens);
+}
+
+TEST_P(GoldenModel, RunsBlockByBlockAsWhole) {
+  auto model = load_golden(GetParam());
+  const ModelInputs inputs = golden_inputs(GetParam());
+  auto [hidden, shared] = model->prepare(inputs);
+  for (std::size_t block = 0; block < model->block_count(); ++block)
+    hidden = model->run_block(block, hidden, shared);
+  EXPECT_TRUE(at::equal(model->finish(hidden), model->forward(inputs)));
+}
+
+std::string readable(const testing::TestParamInfo<std::string>& info) { return info.param; }
+
+INSTANTIATE_TEST_SUITE_P(Families, GoldenModel, testing::ValuesIn(golden_names()), readable);
+
+}  // namespace
+}  // namespace quanthost::model

@@ -34,7 +34,7 @@ void add_verbs(CommandLine& line, Session& session) {
 // The index of the first word that is neither an option nor an option's value; the size when there
 // is none.
 std::size_t find_verb(const std::vector<std::string>& arguments) {
-  const std::vector<std::string> valued{"--plugin-path", "--color", "--trust"};
+  const std::vector<std::string> valued{"--plugin-path", "--color", "--trust", "--probe-limit"};
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (std::find(valued.begin(), valued.end(), arguments[i]) != valued.end()) {
       ++i;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 
@@ -24,6 +25,19 @@ std::size_t visible_width(std::string_view text) {
   return width;
 }
 
+std::chrono::milliseconds parse_seconds(const std::string& text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc{} || end != text.data() + text.size() ||
+      !(seconds > 0 && seconds <= 3600)) {
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
+                       fmt::format("--probe-limit: '{}' is not a number of seconds", text),
+                       "give a number above 0, at most 3600");
+  }
+  return std::chrono::milliseconds(
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(seconds * 1000)));
+}
+
 }  // namespace
 
 void Session::add_global_options(Verb root) {
@@ -33,6 +47,8 @@ void Session::add_global_options(Verb root) {
       .flag("--no-cache", no_cache_, "Read every plugin anew")
       .choice("--color", color_, {"auto", "always", "never"}, "Colours in the output")
       .choice("--trust", trust_, {"off", "warn", "require"}, "Trust policy for this call")
+      .option("--probe-limit", probe_limit_,
+              "Seconds a plugin may take to open in isolation (default: 10)")
       .options("--plugin-path", plugin_paths_, "Search this directory first; may be repeated");
 }
 
@@ -43,6 +59,7 @@ PluginHost& Session::plugins() {
   PluginHostOptions options;
   options.plugin_paths.assign(plugin_paths_.begin(), plugin_paths_.end());
   options.use_cache = !no_cache_;
+  options.probe_time_limit = parse_seconds(probe_limit_);
   if (!trust_.empty()) options.trust = parse_trust_policy(trust_);
   plugins_ = std::make_unique<PluginHost>(std::move(options));
   return *plugins_;

@@ -40,6 +40,7 @@ class Session {
 
   bool json_ = false, quiet_ = false, verbose_ = false, no_cache_ = false;
   std::string color_ = "auto", trust_;
+  std::string probe_limit_ = "10";
   std::vector<std::string> plugin_paths_;
   std::unique_ptr<PluginHost> plugins_;
 };

@@ -1,0 +1,4 @@
+// Refuses without a word.
+#include "fake_plugin.hpp"
+
+QH_EXPORT qh_status qh_plugin_entry_v1(const qh_offer*, qh_accept*) { return QH_ERR_RUNTIME; }

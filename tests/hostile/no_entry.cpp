@@ -1,0 +1,2 @@
+// A manifest, and no entry point.
+extern "C" __attribute__((visibility("default"))) int something_else() { return 1; }

@@ -2,11 +2,10 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <elf.h>
+#include <fmt/format.h>
 #include <link.h>
 
 #include <chrono>
-#include <fmt/format.h>
-
 #include <fstream>
 #include <iterator>
 

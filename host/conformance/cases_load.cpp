@@ -34,7 +34,7 @@ void loads_every_module(const Subject& subject) {
       for (MockModule* module : load.replaced()) {
         qh_module_info info{};
         info.struct_size = sizeof(info);
-        require_ok(host, module->klass->describe(module->state, &info), "describe()");
+        require_ok(host, module->table.describe(module->state, &info), "describe()");
         require(info.loaded == 1, "'{}' says it is not loaded after everything was", module->name);
         require(
             info.in_features == module->in_features && info.out_features == module->out_features,

@@ -65,10 +65,10 @@ void for_each_layer(const Subject& subject, Body&& body) {
     MockLoad load(host, subject, spec, {.dtype = qh::kFloat32});
     load.load();
     for (MockModule* module : load.replaced()) {
-      if (!module->klass->dequantize)
+      if (!module->table.dequantize)
         throw Skipped("the modules cannot be dequantized, so there is nothing to compare with");
       qh_managed_tensor* dense = nullptr;
-      require_ok(host, module->klass->dequantize(module->state, load.exec(), qh::kFloat32, &dense),
+      require_ok(host, module->table.dequantize(module->state, load.exec(), qh::kFloat32, &dense),
                  "dequantize()");
       const Owned weight(dense);
       require(shape_of(weight.view()) ==
@@ -117,7 +117,7 @@ void forward_multiplies_by_the_weight(const Subject& subject) {
         const Owned x = random_tensor(precision.dtype, {tokens, m.in_features},
                                       subject.seed + static_cast<std::uint64_t>(tokens));
         const Owned y(make_tensor(precision.dtype, {tokens, m.out_features}));
-        require_ok(host, m.klass->forward(m.state, load.exec(), &x.view(), 1, &y.view()),
+        require_ok(host, m.table.forward(m.state, load.exec(), &x.view(), 1, &y.view()),
                    "forward()");
         const double error = relative_error(
             values_of(y.view()), dense_forward(values_of(x.view()), layer.weight, layer.bias,
@@ -135,17 +135,17 @@ void takes_inputs_of_any_rank(const Subject& subject) {
     MockModule& m = *layer.module;
     const Owned flat = random_tensor(qh::kFloat32, {6, m.in_features}, subject.seed);
     const Owned y_flat(make_tensor(qh::kFloat32, {6, m.out_features}));
-    require_ok(host, m.klass->forward(m.state, load.exec(), &flat.view(), 1, &y_flat.view()),
+    require_ok(host, m.table.forward(m.state, load.exec(), &flat.view(), 1, &y_flat.view()),
                "forward()");
     const Owned deep = random_tensor(qh::kFloat32, {2, 3, m.in_features}, subject.seed);
     const Owned y_deep(make_tensor(qh::kFloat32, {2, 3, m.out_features}));
-    require_ok(host, m.klass->forward(m.state, load.exec(), &deep.view(), 1, &y_deep.view()),
+    require_ok(host, m.table.forward(m.state, load.exec(), &deep.view(), 1, &y_deep.view()),
                "forward()");
     require(values_of(y_flat.view()) == values_of(y_deep.view()),
             "'{}' gives other values for [2, 3, k] than for [6, k]", m.name);
     const Owned none = random_tensor(qh::kFloat32, {0, m.in_features}, 1);
     const Owned y_none(make_tensor(qh::kFloat32, {0, m.out_features}));
-    require_ok(host, m.klass->forward(m.state, load.exec(), &none.view(), 1, &y_none.view()),
+    require_ok(host, m.table.forward(m.state, load.exec(), &none.view(), 1, &y_none.view()),
                "forward() of no tokens");
   });
 }
@@ -158,7 +158,7 @@ void forward_is_repeatable(const Subject& subject) {
     for (std::uint32_t threads : {1u, 2u, 7u}) {
       const MockExec exec(host, threads);
       const Owned y(make_tensor(qh::kFloat32, {5, m.out_features}));
-      require_ok(host, m.klass->forward(m.state, exec.abi(), &x.view(), 1, &y.view()), "forward()");
+      require_ok(host, m.table.forward(m.state, exec.abi(), &x.view(), 1, &y.view()), "forward()");
       const std::vector<double> values = values_of(y.view());
       if (first.empty())
         first = values;
@@ -173,14 +173,14 @@ void forward_is_repeatable(const Subject& subject) {
 void gradient_is_that_of_the_weight(const Subject& subject) {
   for_each_layer(subject, [&](MockHost& host, MockLoad& load, const LoadedLayer& layer) {
     MockModule& m = *layer.module;
-    if (!m.klass->backward_input) throw Skipped("the modules have no gradient");
+    if (!m.table.backward_input) throw Skipped("the modules have no gradient");
     std::int32_t trainable = 0;
     if (load.api().is_trainable) load.api().is_trainable(load.quantizer(), &trainable);
     const Owned x = random_tensor(qh::kFloat32, {4, m.in_features}, subject.seed);
     const Owned grad = random_tensor(qh::kFloat32, {4, m.out_features}, subject.seed + 1);
     const Owned out(make_tensor(qh::kFloat32, {4, m.in_features}));
     const qh_status status =
-        m.klass->backward_input(m.state, load.exec(), &grad.view(), &x.view(), &out.view());
+        m.table.backward_input(m.state, load.exec(), &grad.view(), &x.view(), &out.view());
     if (!trainable && status != QH_OK) throw Skipped("the method is not trainable");
     require_ok(host, status, "backward_input()");
     const std::vector<double> g = values_of(grad.view());
@@ -198,10 +198,10 @@ void gradient_is_that_of_the_weight(const Subject& subject) {
 void counts_its_memory(const Subject& subject) {
   for_each_layer(subject, [&](MockHost& host, MockLoad& load, const LoadedLayer& layer) {
     MockModule& m = *layer.module;
-    if (!m.klass->memory_bytes) throw Skipped("the modules leave counting to the host");
+    if (!m.table.memory_bytes) throw Skipped("the modules leave counting to the host");
     qh_module_memory memory{};
     memory.struct_size = sizeof(memory);
-    require_ok(host, m.klass->memory_bytes(m.state, &memory), "memory_bytes()");
+    require_ok(host, m.table.memory_bytes(m.state, &memory), "memory_bytes()");
     const auto dense = static_cast<std::uint64_t>(m.in_features * m.out_features) * 4;
     require(memory.weight_bytes > 0 && memory.weight_bytes < dense,
             "'{}' says {} bytes of weight; float32 takes {}", m.name, memory.weight_bytes, dense);

@@ -42,7 +42,7 @@ void refuses_unusable_options(const Subject& subject) {
       MockHost host;
       host.packages = subject.packages;
       OpenedPlugin plugin(host, subject);
-      const qh_quantizer_api& api = plugin.quantizer(spec.method);
+      const qh_quantizer_api api = plugin.quantizer(spec.method);
       const ConfigFields good(spec, {});
       std::vector<qh_config_field> fields = good.fields();
       for (qh_config_field& f : fields) {
@@ -138,7 +138,7 @@ void refuses_forward_before_loading(const Subject& subject) {
           y(make_tensor(qh::kFloat32, {2, module->out_features}));
       for (std::int64_t i = 0; i < element_count(x.view()); ++i) write_element(x.view(), i, 1);
       require_error(host,
-                    module->klass->forward(module->state, load.exec(), &x.view(), 1, &y.view()),
+                    module->table.forward(module->state, load.exec(), &x.view(), 1, &y.view()),
                     "forward() of an empty module");
     }
   });
@@ -152,22 +152,22 @@ void refuses_unknown_parameters(const Subject& subject) {
       throw Skipped("process_before_load() needs more than this suite has");
     const std::int64_t before = live_tensors();
     for (MockModule* module : load.replaced()) {
-      if (module->klass->set_param)
+      if (module->table.set_param)
         require_error(
             host,
-            module->klass->set_param(module->state, load.exec(), to_abi("no_such_parameter"),
-                                     make_tensor(qh::kFloat32, {3})),
+            module->table.set_param(module->state, load.exec(), to_abi("no_such_parameter"),
+                                    make_tensor(qh::kFloat32, {3})),
             "set_param() with an unknown name");
       qh_managed_tensor* out = nullptr;
-      if (module->klass->get_param)
+      if (module->table.get_param)
         require_error(
             host,
-            module->klass->get_param(module->state, load.exec(), to_abi("no_such_parameter"), &out),
+            module->table.get_param(module->state, load.exec(), to_abi("no_such_parameter"), &out),
             "get_param() with an unknown name");
-      if (module->klass->set_param)
+      if (module->table.set_param)
         require_error(host,
-                      module->klass->set_param(module->state, load.exec(), to_abi("weight"),
-                                               make_tensor(qh::kFloat32, {1, 2, 3})),
+                      module->table.set_param(module->state, load.exec(), to_abi("weight"),
+                                              make_tensor(qh::kFloat32, {1, 2, 3})),
                       "set_param() with a wrong shape");
     }
     require(live_tensors() == before, "{} tensors handed over to a failing call were never freed",

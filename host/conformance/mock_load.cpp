@@ -63,7 +63,7 @@ MockLoad::MockLoad(MockHost& host, const Subject& subject, const QuantizerSpec& 
       model_(std::make_unique<MockModel>(options.dtype, subject.seed)) {
   host.packages = subject.packages;
   attach(*model_, host);
-  api_ = &plugin_.quantizer(spec.method);
+  api_ = plugin_.quantizer(spec.method);
   const ConfigFields config(spec, options.config);
   qh_create_args args{};
   args.struct_size = sizeof(args);
@@ -73,19 +73,19 @@ MockLoad::MockLoad(MockHost& host, const Subject& subject, const QuantizerSpec& 
   args.fields = config.fields().data();
   args.field_count = config.fields().size();
   args.config_json = to_abi(config.json());
-  require_ok(host, api_->create(plugin_.handle(), &args, &quantizer_), "create()");
+  require_ok(host, api_.create(plugin_.handle(), &args, &quantizer_), "create()");
   require(quantizer_ != nullptr, "create() returned QH_OK and no quantizer");
 }
 
 MockLoad::~MockLoad() {
   for (MockModule& module : model_->modules) model_->replace(module, nullptr, nullptr);
-  if (quantizer_) api_->destroy(quantizer_);
+  if (quantizer_) api_.destroy(quantizer_);
   detach(*model_);
 }
 
 qh_status MockLoad::before_load() {
   const qh_before_load_args args{sizeof(qh_before_load_args), 0, {nullptr, 0}, {nullptr, 0}};
-  return call(api_->process_before_load, quantizer_, exec(), model_->handle(), &args);
+  return call(api_.process_before_load, quantizer_, exec(), model_->handle(), &args);
 }
 
 qh_status MockLoad::stream_parameters() {
@@ -101,17 +101,17 @@ qh_status MockLoad::stream_parameters() {
                                to_abi("cpu"),          {nullptr, 0}};
     std::int32_t wanted = 0;
     if (const qh_status s =
-            call(api_->check_quantized_param, quantizer_, model_->handle(), &query, &wanted);
+            call(api_.check_quantized_param, quantizer_, model_->handle(), &query, &wanted);
         s != QH_OK)
       return s;
     Owned value(make_tensor(stored.dtype, shape_of(stored)));
     copy_elements(stored, value.view());
-    if (!wanted || !api_->create_quantized_param) {
+    if (!wanted || !api_.create_quantized_param) {
       const std::size_t dot = name.rfind('.');
       MockModule* owner =
           model_->find(std::string_view(name).substr(0, dot == std::string::npos ? 0 : dot));
-      if (owner && owner->klass && owner->klass->set_param) {
-        if (const qh_status s = owner->klass->set_param(
+      if (owner && owner->klass && owner->table.set_param) {
+        if (const qh_status s = owner->table.set_param(
                 owner->state, exec(), to_abi(std::string_view(name).substr(dot + 1)),
                 value.release());
             s != QH_OK)
@@ -136,7 +136,7 @@ qh_status MockLoad::stream_parameters() {
                              rows,
                              sink};
     if (const qh_status s =
-            api_->create_quantized_param(quantizer_, exec(), model_->handle(), &args);
+            api_.create_quantized_param(quantizer_, exec(), model_->handle(), &args);
         s != QH_OK)
       return s;
   }
@@ -144,11 +144,11 @@ qh_status MockLoad::stream_parameters() {
 }
 
 qh_status MockLoad::after_load() {
-  if (const qh_status s = call(api_->process_after_load, quantizer_, exec(), model_->handle());
+  if (const qh_status s = call(api_.process_after_load, quantizer_, exec(), model_->handle());
       s != QH_OK)
     return s;
   for (MockModule* module : replaced())
-    if (const qh_status s = call(module->klass->prepare, module->state, exec()); s != QH_OK)
+    if (const qh_status s = call(module->table.prepare, module->state, exec()); s != QH_OK)
       return s;
   return QH_OK;
 }
@@ -174,7 +174,7 @@ std::map<std::string, Owned> MockLoad::saved_tensors() {
       const std::string& prefix;
     } to{out, module->name};
     require_ok(host_,
-               module->klass->state_dict(
+               module->table.state_dict(
                    module->state, exec(),
                    {&to,
                     [](void* ctx, qh_str name, qh_managed_tensor* tensor) -> qh_status {

@@ -36,7 +36,7 @@ class MockLoad {
   MockHost& host() { return host_; }
   MockModel& model() { return *model_; }
   const qh_exec* exec() const { return exec_.abi(); }
-  const qh_quantizer_api& api() const { return *api_; }
+  const qh_quantizer_api& api() const { return api_; }
   qh_quantizer* quantizer() { return quantizer_; }
   const OpenedPlugin& plugin() const { return plugin_; }
 
@@ -58,7 +58,7 @@ class MockLoad {
  private:
   MockHost& host_;
   OpenedPlugin plugin_;
-  const qh_quantizer_api* api_ = nullptr;
+  qh_quantizer_api api_{};
   qh_quantizer* quantizer_ = nullptr;
   MockSession session_;
   MockExec exec_;

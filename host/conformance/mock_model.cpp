@@ -3,7 +3,7 @@
 #include <cmath>
 #include <random>
 
-#include "quanthost/plugin/tensor.hpp"
+#include "quanthost/plugin/host.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -57,8 +57,9 @@ MockModule* MockModel::find(std::string_view name) {
 }
 
 void MockModel::replace(MockModule& module, const qh_module_class* klass, qh_module* state) {
-  if (module.klass && module.klass->destroy) module.klass->destroy(module.state);
+  if (module.table.destroy) module.table.destroy(module.state);
   module.klass = klass;
+  module.table = qh::copy_sized(klass);
   module.state = state;
 }
 

@@ -18,8 +18,10 @@ struct MockModule {
   std::int64_t in_features = 0;
   std::int64_t out_features = 0;
   bool has_bias = false;
-  const qh_module_class* klass = nullptr;  // set once a plugin replaced the module
-  qh_module* state = nullptr;              // belongs to the model
+  const qh_module_class* klass =
+      nullptr;                 // set once a plugin replaced the module; identifies the class
+  qh_module_class table{};     // what it holds, as far as the plugin knows it
+  qh_module* state = nullptr;  // belongs to the model
 };
 
 class MockModel {

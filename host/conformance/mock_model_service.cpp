@@ -29,7 +29,7 @@ qh_module_desc describe_module(const MockModule& m) {
           (leaf ? std::uint32_t{QH_MODULE_DESC_LEAF} : 0u) |
               (m.klass ? std::uint32_t{QH_MODULE_DESC_PLUGIN} : 0u),
           to_abi(m.name),
-          m.klass ? m.klass->name : to_abi(m.class_name),
+          m.klass ? m.table.name : to_abi(m.class_name),
           to_abi(m.parent),
           m.in_features,
           m.out_features,
@@ -55,7 +55,7 @@ void emit_module_params(const MockModule& module, const qh_param_desc_sink& out)
     const MockModule& module;
     const qh_param_desc_sink& out;
   } call{module, out};
-  module.klass->parameters(
+  module.table.parameters(
       module.state,
       {&call, [](void* ctx, const qh_param_info* info) -> qh_status {
          auto& c = *static_cast<Call*>(ctx);

@@ -2,8 +2,7 @@
 
 #include <dlfcn.h>
 
-#include "host/plugins/host_version.hpp"
-#include "quanthost/plugin/error.hpp"
+#include "quanthost/plugin/host.hpp"
 
 namespace quanthost::conformance {
 
@@ -23,7 +22,7 @@ qh_offer make_offer(MockHost& host, const std::string& path) {
   offer.abi_minor_max = QH_ABI_MINOR;
   offer.host = host.handle();
   offer.api = &host.api;
-  offer.host_version = qh::to_abi(kHostVersion);
+  offer.host_version = qh::to_abi(QUANTHOST_VERSION);
   offer.plugin_path = qh::to_abi(path);
   return offer;
 }
@@ -44,14 +43,14 @@ OpenedPlugin::~OpenedPlugin() {
   if (accept_.api && accept_.api->shutdown) accept_.api->shutdown(accept_.plugin);
 }
 
-const qh_quantizer_api& OpenedPlugin::quantizer(std::string_view method) const {
+qh_quantizer_api OpenedPlugin::quantizer(std::string_view method) const {
   require(api().quantizer != nullptr,
           "the manifest promises method '{}', but the table has no quantizer()", method);
   const qh_quantizer_api* table = nullptr;
   require_ok(host_, api().quantizer(handle(), qh::to_abi(method), &table), "quantizer()");
-  require(table && table->create && table->destroy, "the table of '{}' lacks create or destroy",
-          method);
-  return *table;
+  const qh_quantizer_api known = qh::copy_sized(table);
+  require(known.create && known.destroy, "the table of '{}' lacks create or destroy", method);
+  return known;
 }
 
 std::string require_error(MockHost& host, qh_status status, std::string_view what) {

@@ -24,7 +24,8 @@ class OpenedPlugin {
 
   const qh_plugin_api& api() const { return *accept_.api; }
   qh_plugin* handle() const { return accept_.plugin; }
-  const qh_quantizer_api& quantizer(std::string_view method) const;  // throws Failure
+  qh_quantizer_api quantizer(
+      std::string_view method) const;  // as far as the plugin knows it; throws Failure
 
  private:
   MockHost& host_;

@@ -1,4 +1,5 @@
-// chat_tool: one JSON object a line on stdin, {"template", "special", "messages", "prompt", "variables"}, becomes
+// chat_tool: one JSON object a line on stdin, {"template", "special", "messages", "prompt",
+// "variables"}, becomes
 // {"text"} or {"error"} a line on stdout. For the interop tests.
 #include <iostream>
 
@@ -19,7 +20,8 @@ OrderedJson answer(const OrderedJson& request) try {
   config.pad_token = token(special, "pad_token");
   config.unk_token = token(special, "unk_token");
   const text::ChatTemplate chat(request["template"].get<std::string>(), config, "template");
-  const auto prompt = request["prompt"].get<bool>() ? text::GenerationPrompt::kAdd : text::GenerationPrompt::kOmit;
+  const auto prompt =
+      request["prompt"].get<bool>() ? text::GenerationPrompt::kAdd : text::GenerationPrompt::kOmit;
   return {{"text", chat.render(request["messages"], prompt, request["variables"])}};
 } catch (const quanthost::Error& error) {
   return {{"error", error.what()}};

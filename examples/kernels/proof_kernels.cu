@@ -69,6 +69,4 @@ const proof_kernels kTable = {sizeof(proof_kernels),
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) const proof_kernels* proof_kernels_v1(void) {
-  return &kTable;
-}
+const proof_kernels* proof_kernels_table(void) { return &kTable; }

@@ -50,8 +50,8 @@ typedef struct proof_kernels {
   int32_t (*tile_sums)(const proof_call* call, const float* values, float* sums, int32_t tiles);
 } proof_kernels;
 
-/* The one symbol each library exports. */
-const proof_kernels* proof_kernels_v1(void);
+/* The table of the library at hand. */
+const proof_kernels* proof_kernels_table(void);
 
 #ifdef __cplusplus
 }

@@ -7,8 +7,8 @@
 # Builds <target>_cuda.so, <target>_hip.so and <target>_emulated.so, and says which it leaves out for want of a compiler.
 # Sources that end in .cu include <quanthost/kernel.hpp> and are compiled by nvcc, by hipcc, and by the C++ compiler; all
 # others are compiled by the C++ compiler for each library, with QH_KERNEL_TARGET="cuda" and so on defined.
-# MANIFEST makes the libraries plugins: @QH_KERNEL_TARGET@ in it becomes cuda, hip or emulated, and the one exported
-# symbol is the plugin entry. Otherwise everything is hidden that a source does not mark visible.
+# MANIFEST makes the libraries plugins, whose one exported symbol is the plugin entry: @QH_KERNEL_TARGET@ in it becomes cuda,
+# hip or emulated, and @QH_KERNEL_ENVIRONMENT@ what the target needs of the machine, e.g. {cuda: ">=13.0"}. Otherwise everything is hidden that a source does not mark visible.
 #
 # Settings: QUANTHOST_CUDA, QUANTHOST_HIP (ON, OFF or AUTO), QUANTHOST_CUDA_ARCHITECTURES, QUANTHOST_HIP_ARCHITECTURES.
 include_guard(GLOBAL)
@@ -135,6 +135,19 @@ function(_quanthost_emulated_kernels target)
   target_link_libraries(${target} PRIVATE quanthost_emulator)
 endfunction()
 
+# What a manifest says the libraries of a kind need. CUDA's runtime is linked in: any driver of its major version runs it.
+function(_quanthost_kernel_environment kind compiler out)
+  set(environment "{}")
+  if(kind STREQUAL "hip")
+    set(environment "{hip: true}")
+  elseif(kind STREQUAL "cuda")
+    execute_process(COMMAND ${compiler} --version OUTPUT_VARIABLE text)
+    string(REGEX MATCH "release ([0-9]+)" ignored "${text}")
+    set(environment "{cuda: \">=${CMAKE_MATCH_1}.0\"}")
+  endif()
+  set(${out} "${environment}" PARENT_SCOPE)
+endfunction()
+
 function(_quanthost_kernel_library target kind compiler)
   cmake_parse_arguments(L "" "MANIFEST;VERSION_SCRIPT;OUTPUT_DIRECTORY" "SOURCES;DEFINITIONS;INCLUDE_DIRECTORIES" ${ARGN})
   set(kernels "")
@@ -162,6 +175,7 @@ function(_quanthost_kernel_library target kind compiler)
   target_link_libraries(${target} PRIVATE quanthost::sdk)
   if(L_MANIFEST)
     set(QH_KERNEL_TARGET ${kind})
+    _quanthost_kernel_environment(${kind} ${compiler} QH_KERNEL_ENVIRONMENT)
     set(manifest ${CMAKE_CURRENT_BINARY_DIR}/${target}.yaml)
     configure_file(${L_MANIFEST} ${manifest} @ONLY)
     quanthost_embed_manifest(${target} ${manifest})

@@ -1,37 +1,51 @@
-// Opens one of the proof libraries and calls its table, with memory that is freed and errors that
-// are exceptions.
+// Opens one of the proof plugins as the host does and calls its table, with memory that is freed
+// and errors that are exceptions.
 #pragma once
 
-#include <dlfcn.h>
-
 #include <cstdint>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "examples/kernels/proof_kernels.h"
+#include "host/plugins/plugin_host.hpp"
 
 namespace quanthost::testing {
 
 class ProofLibrary {
  public:
-  explicit ProofLibrary(const std::string& target) {
-    const std::string path =
-        std::string(QH_TEST_BINARY_DIR) + "/lib/proof_kernels_" + target + ".so";
-    library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library_ == nullptr) {
-      why_not_ = dlerror();
+  explicit ProofLibrary(const std::string& target) : file_(file_of(target)) {
+    if (!std::filesystem::exists(file_)) {
+      why_not_ = file_.filename().string() + " is not part of this build: its compiler is missing";
       return;
     }
-    const auto entry =
-        reinterpret_cast<const proof_kernels* (*)()>(dlsym(library_, "proof_kernels_v1"));
-    table_ = entry();
-    call_ = {nullptr, error_, sizeof error_};
-    if (table_->probe(&call_) != 0) why_not_ = error_;
+    try {
+      PluginHost host(options());
+      const PluginRecord& record = host.find_plugin(file_);
+      table_ = static_cast<const proof_kernels*>(
+          LoadedPlugin::open(record.real_path, *record.content.manifest)
+              .package("proof-kernels", "org.example.proof-kernels/1", target)
+              .table);
+    } catch (const Error& error) {
+      why_not_ = error.what();
+    }
+  }
+
+  static std::filesystem::path file_of(const std::string& target) {
+    return std::filesystem::path(QH_TEST_BINARY_DIR) / "plugins" /
+           ("proof_kernels_" + target + ".so");
+  }
+  // Of a host that reads and writes nothing of the user's.
+  static PluginHostOptions options() {
+    PluginHostOptions options;
+    options.trust = TrustPolicy::kOff;
+    options.use_cache = false;
+    options.probe_before_first_use = false;
+    return options;
   }
 
   const std::string& why_unavailable() const { return why_not_; }  // empty when it works here
-  bool is_open() const { return table_ != nullptr; }
   const proof_kernels& table() const { return *table_; }
   void set_stream(void* stream) { call_.stream = stream; }
 
@@ -71,10 +85,10 @@ class ProofLibrary {
   };
 
  private:
-  void* library_ = nullptr;  // never closed, as the host never closes a plugin
+  std::filesystem::path file_;
   const proof_kernels* table_ = nullptr;
-  proof_call call_{};
   char error_[1024] = {};
+  proof_call call_{nullptr, error_, sizeof error_};
   std::string why_not_;
 };
 

@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <limits>
 #include <utility>
 
 #include "host/base/error.hpp"
@@ -16,12 +15,11 @@ namespace {
 
 constexpr std::size_t kAlignment = 256;  // what the interface promises
 
+constexpr std::size_t kAddressSpace = std::size_t{1} << 47;  // more cannot be mapped
+
 void* take(std::size_t bytes) {
-  if (bytes > std::numeric_limits<std::size_t>::max() - kAlignment)
-    bytes = std::numeric_limits<std::size_t>::max();
-  const std::size_t whole =
-      bytes == 0 ? kAlignment : (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  void* memory = std::aligned_alloc(kAlignment, whole);
+  const std::size_t whole = (bytes / kAlignment + 1) * kAlignment;
+  void* memory = bytes < kAddressSpace ? std::aligned_alloc(kAlignment, whole) : nullptr;
   if (memory == nullptr) {
     fail(ErrorKind::kMemory, "host memory: {} bytes could not be allocated; {} bytes are free",
          bytes, host_memory().free_bytes);

@@ -5,7 +5,9 @@
 #include <boost/dll/library_info.hpp>
 #include <boost/dll/shared_library.hpp>
 #include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "host/base/error.hpp"
 
@@ -49,6 +51,12 @@ void* DynamicLibrary::symbol(const char* name) const {
   return reinterpret_cast<void*>(&library(kept_).get<char>(name));
 }
 
-void DynamicLibrary::keep_for_ever() { library_ = nullptr; }
+void DynamicLibrary::keep_for_ever() {
+  // Still pointed to when the process ends, so that leak checkers see it is meant.
+  static std::mutex mutex;
+  static auto* const kept_for_ever = new std::vector<void*>;
+  const std::lock_guard lock(mutex);
+  kept_for_ever->push_back(std::exchange(library_, nullptr));
+}
 
 }  // namespace quanthost

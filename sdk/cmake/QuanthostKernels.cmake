@@ -10,6 +10,8 @@
 # MANIFEST makes the libraries plugins, whose one exported symbol is the plugin entry: @QH_KERNEL_TARGET@ in it becomes cuda,
 # hip or emulated, and @QH_KERNEL_ENVIRONMENT@ what the target needs of the machine, e.g. {cuda: ">=13.0"}. Otherwise everything is hidden that a source does not mark visible.
 #
+# For all three a product and a sum are fused only where a source says fmaf: the same formula gives the same bits.
+#
 # Settings: QUANTHOST_CUDA, QUANTHOST_HIP (ON, OFF or AUTO), QUANTHOST_CUDA_ARCHITECTURES, QUANTHOST_HIP_ARCHITECTURES.
 include_guard(GLOBAL)
 set(QUANTHOST_CUDA AUTO CACHE STRING "Build CUDA kernels: ON, OFF or AUTO (when nvcc is found)")
@@ -89,7 +91,7 @@ function(_quanthost_compile_kernels target out)
 endfunction()
 
 function(_quanthost_cuda_kernels target nvcc)
-  set(command ${nvcc} -std=c++20 -O3 -cudart=static --compress-mode=size -Xcompiler=-fPIC,-fvisibility=hidden,-Wall)
+  set(command ${nvcc} -std=c++20 -O3 -fmad=false -cudart=static --compress-mode=size -Xcompiler=-fPIC,-fvisibility=hidden,-Wall)
   foreach(arch ${QUANTHOST_CUDA_ARCHITECTURES})
     list(APPEND command -gencode=arch=compute_${arch},code=[sm_${arch},compute_${arch}])
   endforeach()
@@ -106,7 +108,7 @@ function(_quanthost_cuda_kernels target nvcc)
 endfunction()
 
 function(_quanthost_hip_kernels target hipcc)
-  set(command ${hipcc} -x hip -std=c++20 -O3 -fPIC -fvisibility=hidden -Wall)
+  set(command ${hipcc} -x hip -std=c++20 -O3 -ffp-contract=off -fPIC -fvisibility=hidden -Wall)
   foreach(arch ${QUANTHOST_HIP_ARCHITECTURES})
     list(APPEND command --offload-arch=${arch})
   endforeach()
@@ -130,7 +132,6 @@ function(_quanthost_emulated_kernels target)
     file(CONFIGURE OUTPUT ${stub} CONTENT "#include \"${source}\"\n" @ONLY)
     target_sources(${target} PRIVATE ${stub})
   endforeach()
-  # Formulas must give the same bits as on a GPU, where a product and a sum are fused only when asked for.
   target_compile_options(${target} PRIVATE -ffp-contract=off)
   target_link_libraries(${target} PRIVATE quanthost_emulator)
 endfunction()

@@ -1,0 +1,2 @@
+// The vocabulary inside the test program.
+#include "vocabulary.cu"

@@ -75,14 +75,22 @@ inline void decode_columns(const LinearArgs& a, std::int64_t output, std::int64_
   });
 }
 
-// y = RN(RN(sum) + bias), as torch's matmul and addition round.
-inline void write_output(const LinearArgs& a, std::int64_t token, std::int64_t output, float sum) {
+// y = RN(RN(sum) + bias), as torch's matmul and addition round, for outputs [output, output +
+// count) of a token.
+inline void write_outputs(const LinearArgs& a, std::int64_t token, std::int64_t output,
+                          std::int64_t count, const float* sums) {
   with_type(a.x_dtype, [&](auto tag) {
     using T = decltype(tag);
     T* y = static_cast<T*>(a.y) + token * a.outputs + output;
-    *y = from_float<T>(sum);
-    if (a.bias) *y = from_float<T>(to_float(*y) + to_float(static_cast<const T*>(a.bias)[output]));
+    const T* bias = static_cast<const T*>(a.bias) + (a.bias ? output : 0);
+    for_each_vector(count, [&](std::int64_t i, int n) {
+      const Floats sum = load_part(sums + i, n);
+      store_part(y + i, a.bias ? round_to<T>(sum) + load_part(bias + i, n) : sum, n);
+    });
   });
+}
+inline void write_output(const LinearArgs& a, std::int64_t token, std::int64_t output, float sum) {
+  write_outputs(a, token, output, 1, &sum);
 }
 
 inline void stage_floats(const LinearArgs& a, std::int64_t token, std::int64_t columns, float* to) {

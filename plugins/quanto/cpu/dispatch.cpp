@@ -4,8 +4,20 @@
 namespace quanthost::quanto {
 
 const Kernels& kernels_for(cpu::Isa isa) {
-  if (isa >= cpu::Isa::avx512) return avx512_kernels();
-  if (isa == cpu::Isa::avx2) return avx2_kernels();
+  switch (isa) {
+    case cpu::Isa::amx:
+      return amx_kernels();
+    case cpu::Isa::avx512_bf16:
+      return avx512_bf16_kernels();
+    case cpu::Isa::avx512_vnni:
+      return avx512_vnni_kernels();
+    case cpu::Isa::avx512:
+      return avx512_kernels();
+    case cpu::Isa::avx2:
+      return avx2_kernels();
+    case cpu::Isa::scalar:
+      break;
+  }
   return scalar_kernels();
 }
 

@@ -83,6 +83,9 @@ struct Kernels {
 const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const Kernels& avx512_vnni_kernels();
+const Kernels& avx512_bf16_kernels();
+const Kernels& amx_kernels();
 
 // The table for a level; a level this build was not made for gives the next lower one.
 const Kernels& kernels_for(cpu::Isa);

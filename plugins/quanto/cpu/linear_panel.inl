@@ -89,14 +89,14 @@ inline void panel_block(const LinearArgs& a, std::int64_t first_output, std::int
       }
     }
   }
-  for (std::int64_t r = 0; r < outputs; ++r) {
-    const float scale = output_scale(a, first_output + r);
-    for (std::int64_t t = 0; t < tiles * kLanes; ++t) {
-      const std::int64_t token = first_tile * kLanes + t;
-      if (token >= a.tokens) break;
-      const float sum = s.sums[((t / kLanes) * kPanelRows + r) * kLanes + t % kLanes];
-      write_output(a, token, first_output + r, sum * scale);
-    }
+  float scales[kPanelRows], values[kPanelRows];
+  for (std::int64_t r = 0; r < outputs; ++r) scales[r] = output_scale(a, first_output + r);
+  for (std::int64_t t = 0; t < tiles * kLanes; ++t) {
+    const std::int64_t token = first_tile * kLanes + t;
+    if (token >= a.tokens) break;
+    const float* sums = s.sums + (t / kLanes) * kPanelRows * kLanes + t % kLanes;
+    for (std::int64_t r = 0; r < outputs; ++r) values[r] = sums[r * kLanes] * scales[r];
+    write_outputs(a, token, first_output, outputs, values);
   }
 }
 

@@ -1,0 +1,265 @@
+// What AVX512-BF16 adds: products of bfloat16 pairs that are summed in float32. Weights are looked
+// up as bfloat16 by their codes: vpermw reads five bits of an index, so codes need no masking when
+// the table repeats.
+#pragma once
+
+#include "cpu/linear_dot.inl"
+#include "cpu/linear_wide.inl"
+
+namespace quanthost::quanto {
+namespace {
+
+// A table of 32 words from 16 floats that are bfloat16 values already, repeated with the code's
+// period (4 or 16).
+inline __m512i word_table(Floats values) {
+  const __m256i half = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(values).v, 16));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
+}
+inline Floats code_ramp(int bit_width) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return to_floats({_mm512_and_si512(lane, _mm512_set1_epi32((1 << bit_width) - 1))});
+}
+
+// 32 floats that are bfloat16 values, as words.
+inline __m512i pack_words(Floats low, Floats high) {
+  return _mm512_inserti64x4(
+      _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(low).v, 16))),
+      _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(high).v, 16)), 1);
+}
+
+inline __mmask32 word_mask(std::int64_t n) {
+  return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << n) - 1;
+}
+
+// Columns [begin, end) of an output as bfloat16: affine weights as they dequantize, 8-bit ones
+// without their scale, which is exact.
+inline void decode_words(const LinearArgs& a, std::int64_t output, std::int64_t begin,
+                         std::int64_t end, std::uint16_t* out) {
+  const Matrix& m = a.weight;
+  for (std::int64_t k = begin; k < end;) {
+    const Piece p = find_piece(a, output, k, end);
+    std::uint16_t* to = out + (k - begin);
+    __m512i table = _mm512_setzero_si512();
+    if (is_affine(m.qtype)) {
+      const Floats q = code_ramp(bit_width(m.qtype));
+      const Floats scale = floats(scale_value<BFloat16>(m, p.row)),
+                   shift = floats(shift_value<BFloat16>(m, p.row));
+      table = word_table(round_to<BFloat16>(
+          m.integer_shift ? scale * (q - shift) : round_to<BFloat16>(scale * q) - shift));
+    }
+    const __m128i offset = _mm_cvtsi32_si128(p.bit_offset);
+    for (std::int64_t i = 0; i < p.count; i += 32) {
+      const __mmask32 mask = word_mask(p.count - i);
+      const __m256i bytes = _mm256_maskz_loadu_epi8(mask, p.bytes + i);
+      __m512i words;
+      if (is_affine(m.qtype)) {
+        words =
+            _mm512_permutexvar_epi16(_mm512_srl_epi16(_mm512_cvtepu8_epi16(bytes), offset), table);
+      } else {
+        const __m128i low = _mm256_castsi256_si128(bytes),
+                      high = _mm256_extracti128_si256(bytes, 1);
+        if (m.qtype == QType::int8) {
+          words = pack_words(to_floats({_mm512_cvtepi8_epi32(low)}),
+                             to_floats({_mm512_cvtepi8_epi32(high)}));
+        } else {
+          const Float8Format& f = float8_format(m.qtype);
+          words = pack_words(decode_float8({_mm512_cvtepu8_epi32(low)}, f),
+                             decode_float8({_mm512_cvtepu8_epi32(high)}, f));
+        }
+      }
+      _mm512_mask_storeu_epi16(to + i, mask, words);
+    }
+    k += p.count;
+  }
+}
+
+struct Bf16Rows {
+  using Element = std::uint16_t;
+  using Sum = float;
+  static std::uint32_t staged(std::uint32_t pair) { return pair; }
+  static float correction(const LinearArgs&, std::int64_t) { return 0.0f; }
+  static void fill(const LinearArgs& a, std::int64_t output, std::int64_t begin, std::int64_t end,
+                   std::uint16_t* to) {
+    decode_words(a, output, begin, end, to);
+  }
+};
+
+inline __m512bh as_bf16(__m512i v) { return reinterpret_cast<__m512bh&>(v); }
+
+struct Bf16Unit : Bf16Rows {
+  static constexpr const char* kName = "bf16 panel";
+  using Session = NoSession;
+  template <int kTiles>
+  static void rows(const std::uint8_t* panel, std::int64_t steps, const std::uint8_t* const* x,
+                   float* sums) {
+    constexpr int kRows = 8;
+    for (std::int64_t first = 0; first < kWideRows; first += kRows) {
+      __m512 acc[kRows][kTiles];
+      for (int r = 0; r < kRows; ++r)
+        for (int t = 0; t < kTiles; ++t)
+          acc[r][t] = _mm512_loadu_ps(sums + (t * kWideRows + first + r) * kWideTokens);
+      for (std::int64_t word = 0; word < steps * 16; ++word) {
+        __m512bh xv[kTiles];
+        for (int t = 0; t < kTiles; ++t) xv[t] = as_bf16(_mm512_loadu_si512(x[t] + word * 64));
+        for (int r = 0; r < kRows; ++r) {
+          std::int32_t pair;
+          std::memcpy(&pair, panel + (first + r) * kPanelStride + word * 4, 4);
+          const __m512bh w = as_bf16(_mm512_set1_epi32(pair));
+          for (int t = 0; t < kTiles; ++t) acc[r][t] = _mm512_dpbf16_ps(acc[r][t], xv[t], w);
+        }
+      }
+      for (int r = 0; r < kRows; ++r)
+        for (int t = 0; t < kTiles; ++t)
+          _mm512_storeu_ps(sums + (t * kWideRows + first + r) * kWideTokens, acc[r][t]);
+    }
+  }
+  static void multiply(const std::uint8_t* panel, std::int64_t steps, const std::uint8_t* x0,
+                       const std::uint8_t* x1, float* sums) {
+    const std::uint8_t* const tiles[] = {x0, x1};
+    if (x1)
+      rows<2>(panel, steps, tiles, sums);
+    else
+      rows<1>(panel, steps, tiles, sums);
+  }
+};
+
+inline bool takes_bf16_panel(const LinearArgs& a) {
+  return a.x_dtype == Dtype::bf16 && (a.weight.dtype == Dtype::bf16 || !is_affine(a.weight.qtype));
+}
+
+// A few tokens by 2- or 4-bit weights. A 64-byte load holds, in each 16-bit word, an even and an
+// odd column of every plane; the tokens are staged the same way: 32 even columns, then 32 odd ones,
+// each group padded to whole loads.
+inline std::int64_t codes_padded(const LinearArgs& a) { return round_up(a.weight.columns, 64); }
+inline std::int64_t codes_token_words(const LinearArgs& a) { return a.groups * codes_padded(a); }
+inline std::int64_t codes_staged_bytes(const LinearArgs& a) {
+  return a.tokens * codes_token_words(a) * 2 + a.tokens * a.groups * 4;
+}
+inline float* codes_sums(const LinearArgs& a) {
+  return reinterpret_cast<float*>(static_cast<std::uint16_t*>(a.staged) +
+                                  a.tokens * codes_token_words(a));
+}
+// Each lane: the sum of a pair of bfloat16 words.
+inline Floats word_sums(__m512i words) {
+  return Floats{_mm512_castsi512_ps(_mm512_slli_epi32(words, 16))} +
+         Floats{_mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-65536)))};
+}
+inline void codes_stage(const LinearArgs& a, std::int64_t begin, std::int64_t end) {
+  const std::int64_t columns = a.weight.columns;
+  for (std::int64_t t = begin; t < end; ++t)
+    for (std::int64_t g = 0; g < a.groups; ++g) {
+      const auto* x = static_cast<const BFloat16*>(a.x) + t * a.inputs + g * columns;
+      auto* to =
+          static_cast<std::uint16_t*>(a.staged) + t * codes_token_words(a) + g * codes_padded(a);
+      Floats total = floats(0.0f);
+      for (std::int64_t k = 0; k < columns; k += 64) {
+        const std::int64_t left = columns - k;
+        const __m512i low = _mm512_maskz_loadu_epi16(word_mask(left), x + k);
+        const __m512i high = left > 32 ? _mm512_maskz_loadu_epi16(word_mask(left - 32), x + k + 32)
+                                       : _mm512_setzero_si512();
+        const __m512i even = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(low)),
+                                                _mm512_cvtepi32_epi16(high), 1);
+        const __m512i odd = _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(low, 16))),
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32(high, 16)), 1);
+        _mm512_storeu_si512(to + k, even);
+        _mm512_storeu_si512(to + k + 32, odd);
+        total = total + word_sums(low) + word_sums(high);
+      }
+      codes_sums(a)[t * a.groups + g] = sum(total);
+    }
+}
+
+template <QType kQ, int kTokens>
+inline void codes_stream(const LinearArgs& a, std::int64_t stream, std::int64_t streams,
+                         std::int64_t first_token) {
+  constexpr int kPlanes = values_per_byte(kQ), kBits = bit_width(kQ);
+  const Matrix& m = a.weight;
+  const __m512i table = word_table(code_ramp(kBits));
+  const std::uint8_t* bytes = m.data + stream * a.inputs;
+  const auto* x = static_cast<const std::uint16_t*>(a.staged) + first_token * codes_token_words(a);
+  const std::int64_t padded = codes_padded(a);
+  Floats total[kPlanes][kTokens];
+  float shifted[kPlanes][kTokens];
+  for (int p = 0; p < kPlanes; ++p)
+    for (int t = 0; t < kTokens; ++t) {
+      total[p][t] = floats(0.0f);
+      shifted[p][t] = 0.0f;
+    }
+  for (std::int64_t g = 0; g < a.groups; ++g) {
+    __m512 even[kPlanes][kTokens], odd[kPlanes][kTokens];
+    for (int p = 0; p < kPlanes; ++p)
+      for (int t = 0; t < kTokens; ++t) even[p][t] = odd[p][t] = _mm512_setzero_ps();
+    for (std::int64_t k = 0; k < m.columns; k += 64) {
+      const std::int64_t left = m.columns - k;
+      const std::uint8_t* from = bytes + g * m.columns + k;
+      const __m512i codes = left >= 64 ? _mm512_loadu_si512(from)
+                                       : _mm512_maskz_loadu_epi8((__mmask64{1} << left) - 1, from);
+      __m512bh xe[kTokens], xo[kTokens];
+      for (int t = 0; t < kTokens; ++t) {
+        const std::uint16_t* xt = x + t * codes_token_words(a) + g * padded + k;
+        xe[t] = as_bf16(_mm512_loadu_si512(xt));
+        xo[t] = as_bf16(_mm512_loadu_si512(xt + 32));
+      }
+      for (int p = 0; p < kPlanes; ++p) {
+        const __m512bh we = as_bf16(_mm512_permutexvar_epi16(
+            _mm512_srli_epi16(codes, static_cast<unsigned>(p * kBits)), table));
+        const __m512bh wo = as_bf16(_mm512_permutexvar_epi16(
+            _mm512_srli_epi16(codes, static_cast<unsigned>(8 + p * kBits)), table));
+        for (int t = 0; t < kTokens; ++t) {
+          even[p][t] = _mm512_dpbf16_ps(even[p][t], we, xe[t]);
+          odd[p][t] = _mm512_dpbf16_ps(odd[p][t], wo, xo[t]);
+        }
+      }
+    }
+    for (int p = 0; p < kPlanes; ++p) {
+      const std::int64_t row = (p * streams + stream) * a.groups + g;
+      with_type(m.dtype, [&](auto tag) {
+        const float scale = scale_value<decltype(tag)>(m, row),
+                    shift = shift_value<decltype(tag)>(m, row);
+        for (int t = 0; t < kTokens; ++t) {
+          total[p][t] =
+              fma(floats(scale), Floats{_mm512_add_ps(even[p][t], odd[p][t])}, total[p][t]);
+          shifted[p][t] += (m.integer_shift ? scale * shift : shift) *
+                           codes_sums(a)[(first_token + t) * a.groups + g];
+        }
+      });
+    }
+  }
+  for (int p = 0; p < kPlanes; ++p)
+    for (int t = 0; t < kTokens; ++t)
+      write_output(a, first_token + t, p * streams + stream, sum(total[p][t]) - shifted[p][t]);
+}
+
+template <QType kQ>
+inline void codes_run_type(const LinearArgs& a, std::int64_t begin, std::int64_t end) {
+  const std::int64_t streams = a.outputs / values_per_byte(kQ);
+  for (std::int64_t s = begin; s < end; ++s) {
+    std::int64_t t = 0;
+    for (; t + 2 <= a.tokens; t += 2) codes_stream<kQ, 2>(a, s, streams, t);
+    if (t < a.tokens) codes_stream<kQ, 1>(a, s, streams, t);
+  }
+}
+
+inline const LinearPath kCodesPath = {
+    "bf16 codes",
+    codes_staged_bytes,
+    [](const LinearArgs& a) { return a.tokens; },
+    codes_stage,
+    [](const LinearArgs& a) { return a.outputs / a.weight.per_byte(); },
+    [](const LinearArgs&) -> std::int64_t { return 0; },
+    [](const LinearArgs& a, std::int64_t begin, std::int64_t end, void*) {
+      if (a.weight.qtype == QType::int4)
+        codes_run_type<QType::int4>(a, begin, end);
+      else
+        codes_run_type<QType::int2>(a, begin, end);
+    }};
+
+inline constexpr std::int64_t kCodesTokens = 4;
+inline bool takes_codes_path(const LinearArgs& a) {
+  return a.x_dtype == Dtype::bf16 && is_affine(a.weight.qtype) && streams_are_whole(a) &&
+         a.tokens <= kCodesTokens;
+}
+
+}  // namespace
+}  // namespace quanthost::quanto

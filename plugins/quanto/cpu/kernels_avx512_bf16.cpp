@@ -1,0 +1,26 @@
+// AVX-512 with VNNI and BF16.
+#include "cpu/bf16.inl"
+#include "cpu/linear_panel.inl"
+#include "cpu/vnni.inl"
+
+namespace quanthost::quanto {
+
+const Kernels& avx512_bf16_kernels() {
+  static const Kernels table = {
+      cpu::Isa::avx512_bf16,
+      quantize_rows,
+      dequantize_rows,
+      absmax_range,
+      [](const LinearArgs& a) -> const LinearPath& {
+        if (takes_fixed_path(a)) return kFixedPath;
+        if (takes_codes_path(a)) return kCodesPath;
+        if (a.tokens <= kDotTokens) return kDotPath;
+        return takes_bf16_panel(a) ? kWidePath<Bf16Unit> : kPanelPath;
+      },
+      [](const LinearArgs&) -> const LinearPath& { return kWidePath<VnniInt8>; },
+      [](const LinearArgs&) -> const LinearPath& { return kBackwardPath; },
+  };
+  return table;
+}
+
+}  // namespace quanthost::quanto

@@ -27,6 +27,8 @@ void add_verbs(CommandLine& line, Session& session) {
   add_plugins_why(plugins, session);
   add_plugins_retry(plugins, session);
   add_plugins_trust(plugins, session);
+  add_plugins_new(plugins, session);
+  add_validate(line.root(), session);
   add_methods(line.root(), session);
   add_version(line.root(), session);
 }

@@ -76,10 +76,15 @@ void Session::print(std::string_view line) const {
   std::fputc('\n', stdout);
 }
 
-std::string Session::coloured(std::string_view text, const char* code) const {
+bool Session::colours() const {
+  if (json_) return false;
   const bool automatic =
       color_ == "auto" && ::isatty(STDOUT_FILENO) != 0 && !std::getenv("NO_COLOR");
-  if (json_ || (color_ != "always" && !automatic)) return std::string(text);
+  return color_ == "always" || automatic;
+}
+
+std::string Session::coloured(std::string_view text, const char* code) const {
+  if (!colours()) return std::string(text);
   return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
 }
 

@@ -28,6 +28,7 @@ class Session {
   void print_json(std::string_view name, OrderedJson content) const;
   void print(std::string_view line) const;  // to stdout, with a newline
   // Marks text for a terminal; plain when stdout is none, with NO_COLOR and with --color never.
+  bool colours() const;
   std::string good(std::string_view text) const { return coloured(text, "32"); }
   std::string bad(std::string_view text) const { return coloured(text, "31"); }
   std::string dim(std::string_view text) const { return coloured(text, "2"); }

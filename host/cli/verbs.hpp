@@ -12,6 +12,8 @@ void add_plugins_paths(Verb parent, Session& session);
 void add_plugins_why(Verb parent, Session& session);
 void add_plugins_retry(Verb parent, Session& session);
 void add_plugins_trust(Verb parent, Session& session);
+void add_plugins_new(Verb parent, Session& session);
+void add_validate(Verb parent, Session& session);
 void add_methods(Verb parent, Session& session);
 void add_version(Verb parent, Session& session);
 int show_overview(Session& session);  // `quanthost` alone

@@ -37,3 +37,6 @@ if(QUANTHOST_SANITIZE)
   add_compile_options(-fsanitize=${QUANTHOST_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${QUANTHOST_SANITIZE})
 endif()
+if(QUANTHOST_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # coverage in every library, not only in the fuzz targets
+endif()

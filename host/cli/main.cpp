@@ -30,6 +30,7 @@ void add_verbs(CommandLine& line, Session& session) {
   add_plugins_new(plugins, session);
   add_validate(line.root(), session);
   add_methods(line.root(), session);
+  add_devices(line.root(), session);
   add_version(line.root(), session);
 }
 

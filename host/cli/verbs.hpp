@@ -15,6 +15,7 @@ void add_plugins_trust(Verb parent, Session& session);
 void add_plugins_new(Verb parent, Session& session);
 void add_validate(Verb parent, Session& session);
 void add_methods(Verb parent, Session& session);
+void add_devices(Verb parent, Session& session);
 void add_version(Verb parent, Session& session);
 int show_overview(Session& session);  // `quanthost` alone
 

@@ -161,8 +161,9 @@ TEST(Probe, ShowsAllOfThemInOneListing) {
   ASSERT_GT(count, 15);
   const Outcome outcome = command.run("plugins list --probe --all --json --probe-limit 1");
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.json().at("plugins").size(), static_cast<std::size_t>(count));
-  for (const Json& plugin : outcome.json().at("plugins")) {
+  const Json listing = outcome.json();
+  EXPECT_EQ(listing.at("plugins").size(), static_cast<std::size_t>(count));
+  for (const Json& plugin : listing.at("plugins")) {
     EXPECT_TRUE(plugin.at("state") == "ok" || !plugin.at("reason").get<std::string>().empty())
         << plugin;
   }

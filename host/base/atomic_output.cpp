@@ -164,38 +164,45 @@ void AtomicOutput::commit() {
     }
   } else {
     sync_tree(temporary_);
-    take_place_of_directory();
+    replace_directory(temporary_, destination_, Replacing::kInOneStep);
   }
   committed_ = true;
   sync_path(destination_.parent_path());
 }
 
-void AtomicOutput::take_place_of_directory() {
-  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_NOREPLACE) ==
-      0)
-    return;
+void replace_directory(const fs::path& fresh, const fs::path& destination, Replacing how) {
+  const auto rename_with = [&](unsigned flags) {
+    return ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, destination.c_str(), flags) == 0;
+  };
   std::error_code ignored;
-  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) ==
-      0) {
-    sync_path(
-        destination_.parent_path());  // the old one may only go once the new one is there for good
-    fs::remove_all(temporary_, ignored);
-    return;
+  if (how == Replacing::kInOneStep) {
+    if (rename_with(RENAME_NOREPLACE)) return;
+    if (rename_with(RENAME_EXCHANGE)) {
+      sync_path(
+          destination.parent_path());  // the old one may only go once the new one is there for good
+      fs::remove_all(fresh, ignored);
+      return;
+    }
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOENT) {
+      fail_errno(destination, "exchange the old directory with the new one", errno);
+    }
   }
-  if (errno != EINVAL && errno != ENOSYS && errno != ENOENT) {
-    fail_errno(destination_, "exchange the old directory with the new one", errno);
+  const fs::path aside = sibling(destination, kOld);
+  if (::rename(destination.c_str(), aside.c_str()) != 0 && errno != ENOENT) {
+    fail_errno(destination, "move the old directory aside", errno);
   }
-  const fs::path aside = sibling(destination_, kOld);
-  if (::rename(destination_.c_str(), aside.c_str()) != 0 && errno != ENOENT) {
-    fail_errno(destination_, "move the old directory aside", errno);
-  }
-  if (::rename(temporary_.c_str(), destination_.c_str()) != 0) {
+  if (::rename(fresh.c_str(), destination.c_str()) != 0) {
     const int error = errno;
-    fs::rename(aside, destination_, ignored);
-    fail_errno(destination_, "rename the new directory into place", error);
+    fs::rename(aside, destination, ignored);
+    fail_errno(destination, "rename the new directory into place", error);
   }
-  sync_path(destination_.parent_path());
+  sync_path(destination.parent_path());
   fs::remove_all(aside, ignored);
+}
+
+fs::path interrupted_output(const fs::path& destination) {
+  const auto aside = siblings(resolved(destination), kOld);
+  return aside.empty() ? fs::path() : aside.front();
 }
 
 }  // namespace quanthost

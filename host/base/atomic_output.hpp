@@ -35,7 +35,6 @@ class AtomicOutput {
 
  private:
   void make_temporary();
-  void take_place_of_directory();
 
   std::filesystem::path destination_;
   std::filesystem::path temporary_;
@@ -43,5 +42,18 @@ class AtomicOutput {
   int lock_ = -1;  // a descriptor of the temporary output; its lock says that somebody is at work
   bool committed_ = false;
 };
+
+enum class Replacing {
+  kInOneStep,      // by exchange; by moving aside where the file system cannot exchange
+  kByMovingAside,  // the old one is renamed, the new one takes its name, the old one is removed
+};
+
+// Puts the directory `fresh` in the place of `destination`, its sibling, which may exist or not.
+// When it throws, the old directory is where it was.
+void replace_directory(const std::filesystem::path& fresh, const std::filesystem::path& destination,
+                       Replacing how);
+
+// A directory that a kill between the two renames left aside, or an empty path.
+std::filesystem::path interrupted_output(const std::filesystem::path& destination);
 
 }  // namespace quanthost

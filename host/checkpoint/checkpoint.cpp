@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "host/base/atomic_output.hpp"
 #include "host/base/error.hpp"
 #include "host/checkpoint/checkpoint_index.hpp"
 #include "host/checkpoint/model_config.hpp"
@@ -69,7 +70,12 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   std::error_code error;
   const bool is_directory = fs::is_directory(path, error);
   if (!is_directory && !fs::exists(path, error)) {
-    throw Error(ErrorKind::kOs, fmt::format("{}: no such file or directory", path.string()));
+    const fs::path aside = interrupted_output(path);
+    throw Error(ErrorKind::kOs, fmt::format("{}: no such file or directory", path.string()),
+                aside.empty()
+                    ? ""
+                    : fmt::format("a save was interrupted; the checkpoint before it is {}",
+                                  aside.string()));
   }
   Checkpoint checkpoint;
   checkpoint.directory_ = is_directory ? path : path.parent_path();

@@ -30,6 +30,14 @@ constexpr Family kFamilies[] = {
     {"qwen3", "qwen3", "Qwen3ForCausalLM", false, false, true, true},
 };
 
+void refuse_part(const GgufMetadata& metadata) {
+  const std::uint64_t parts = metadata.unsigned_number("split.count").value_or(1);
+  if (parts <= 1) return;
+  throw Error(ErrorKind::kNotImplemented,
+              fmt::format("the file is one of {} parts of a model", parts),
+              "put them together first: llama-gguf-split --merge FIRST_PART.gguf WHOLE.gguf");
+}
+
 const Family& family_of(const GgufMetadata& metadata) {
   const std::string& name = metadata.required_text("general.architecture");
   std::string known;
@@ -212,6 +220,7 @@ class TensorMap {
 
 GgufModel describe_gguf_model(const GgufFile& file) {
   try {
+    refuse_part(file.metadata());
     const Family& family = family_of(file.metadata());
     const Sizes sizes = sizes_of(file, std::string(family.gguf_name));
     return {config_of(file, family, sizes), TensorMap(file, family, sizes).build()};

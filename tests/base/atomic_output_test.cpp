@@ -126,5 +126,30 @@ TEST(AtomicOutput, PutsBackADirectoryThatWasMovedAside) {
   EXPECT_EQ(entries(root.path()), 1u);
 }
 
+TEST(ReplaceDirectory, MovesTheOldOneAsideWhereNoExchangeIsPossible) {
+  TemporaryDirectory root;
+  save(root / "out", "old");
+  save(root / "fresh", "new");
+  replace_directory(root / "fresh", root / "out", Replacing::kByMovingAside);
+  EXPECT_EQ(read_bytes(root / "out/config.json"), "new");
+  EXPECT_EQ(entries(root.path()), 1u);
+}
+
+TEST(ReplaceDirectory, PutsTheOldOneBackWhenTheNewOneCannotTakeItsPlace) {
+  TemporaryDirectory root;
+  save(root / "out", "old");
+  EXPECT_THROW(replace_directory(root / "missing", root / "out", Replacing::kByMovingAside), Error);
+  EXPECT_EQ(read_bytes(root / "out/config.json"), "old");
+  EXPECT_EQ(entries(root.path()), 1u);
+}
+
+TEST(ReplaceDirectory, NeedsNoOldOne) {
+  TemporaryDirectory root;
+  save(root / "fresh", "new");
+  replace_directory(root / "fresh", root / "out", Replacing::kByMovingAside);
+  EXPECT_EQ(read_bytes(root / "out/config.json"), "new");
+  EXPECT_EQ(interrupted_output(root / "out"), "");
+}
+
 }  // namespace
 }  // namespace quanthost

@@ -167,5 +167,12 @@ TEST(Checkpoint, NamesTheJsonFileThatIsBroken) {
               HasSubstr("config.json: must hold a JSON object"));
 }
 
+TEST(Checkpoint, SaysWhereAnInterruptedSaveLeftTheOldOne) {
+  TemporaryDirectory directory;
+  EXPECT_THAT(message_of_opening(directory / "model"), HasSubstr("no such file or directory"));
+  std::filesystem::create_directory(directory / ".model.quanthost-old-00000001");
+  EXPECT_THAT(message_of_opening(directory / "model"), HasSubstr(".model.quanthost-old-00000001"));
+}
+
 }  // namespace
 }  // namespace quanthost

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "host/checkpoint/checkpoint.hpp"
+#include "host/checkpoint/companion_files.hpp"
 #include "tests/base/temporary_directory.hpp"
 #include "tests/checkpoint/safetensors_bytes.hpp"
 
@@ -145,6 +146,17 @@ TEST(CheckpointWriter, WritesShardsThatTheReaderPutsTogether) {
   const auto checkpoint = Checkpoint::open(directory.path());
   EXPECT_EQ(checkpoint.tensors().size(), 3u);
   EXPECT_EQ(checkpoint.metadata().at("format"), "pt");
+}
+
+TEST(CompanionFiles, AreCopiedWithoutWeightsOrConfig) {
+  TemporaryDirectory from;
+  TemporaryDirectory to;
+  for (const char* name : {"tokenizer.json", "merges.txt", "config.json", "model.safetensors"})
+    from.write(name, name);
+  EXPECT_THAT(copy_companion_files(from.path(), to.path()),
+              ElementsAre("tokenizer.json", "merges.txt"));
+  EXPECT_EQ(read_bytes(to / "merges.txt"), "merges.txt");
+  EXPECT_FALSE(std::filesystem::exists(to / "config.json"));
 }
 
 }  // namespace

@@ -233,6 +233,7 @@ TEST(ConvertGguf, SaysWhatItCannotConvert) {
               HasSubstr("the pre-tokenizer \"bloom\" is not converted"));
   EXPECT_THAT(refusal(tiny_gguf({}).u32("llama.expert_count", 8)),
               HasSubstr("with experts are not converted"));
+  EXPECT_THAT(refusal(tiny_gguf({}).u32("split.count", 3)), HasSubstr("one of 3 parts"));
   GgufConvertOptions options;
   options.dtype = Dtype::kF16;
   EXPECT_THROW(convert_gguf("any.gguf", "out", options), Error);

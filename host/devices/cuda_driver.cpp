@@ -3,7 +3,7 @@
 namespace quanthost {
 
 // The suffixes are the driver's: the same names without them are functions of old ABIs.
-CudaDriver::CudaDriver(const std::string& path) : library(path) {
+CudaDriver::CudaDriver(const std::string& path) : library(path, "no NVIDIA driver") {
   library.find(init, "cuInit");
   library.find(get_error_name, "cuGetErrorName");
   library.find(get_error_string, "cuGetErrorString");

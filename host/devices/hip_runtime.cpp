@@ -10,7 +10,7 @@ DriverLibrary first_that_opens(const std::vector<std::string>& libraries) {
   std::optional<Error> cause;
   for (const std::string& path : libraries) {
     try {
-      return DriverLibrary(path);
+      return DriverLibrary(path, "no HIP runtime");
     } catch (const Error& error) {
       if (!cause) cause = error;
     }

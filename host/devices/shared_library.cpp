@@ -4,9 +4,9 @@
 
 namespace quanthost {
 
-DriverLibrary::DriverLibrary(const std::string& path)
+DriverLibrary::DriverLibrary(const std::string& path, const char* absence)
     : path_(path), handle_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-  if (handle_ == nullptr) fail(ErrorKind::kRuntime, "{}", dlerror());
+  if (handle_ == nullptr) fail(ErrorKind::kRuntime, "{}: {}", absence, dlerror());
 }
 
 void* DriverLibrary::address_of(const char* symbol) const {

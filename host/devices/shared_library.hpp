@@ -10,8 +10,8 @@ namespace quanthost {
 
 class DriverLibrary {
  public:
-  // Throws Error of kind kRuntime with the loader's own words.
-  explicit DriverLibrary(const std::string& path);
+  // Throws Error of kind kRuntime: `absence`, e.g. "no NVIDIA driver", and the loader's own words.
+  DriverLibrary(const std::string& path, const char* absence);
 
   // Sets `function` to the symbol; throws when the library does not have it.
   template <class Function>

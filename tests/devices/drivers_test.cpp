@@ -99,8 +99,9 @@ TEST(CudaDevices, AreAbsentWithTheDriversOwnWords) {
 TEST(CudaDevices, AreAbsentWithTheLoadersWordsWhereThereIsNoDriver) {
   const auto provider = make_cuda_provider("libcuda-that-is-not-there.so.1");
   for (int again = 0; again < 2; ++again) {
-    EXPECT_THAT(provider->list().front().reason,
-                HasSubstr("libcuda-that-is-not-there.so.1: cannot open shared object"));
+    EXPECT_THAT(
+        provider->list().front().reason,
+        HasSubstr("no NVIDIA driver: libcuda-that-is-not-there.so.1: cannot open shared object"));
   }
 }
 
@@ -190,8 +191,9 @@ TEST_F(HipDevices, AreAbsentWithTheMissingKernelDriverAsTheCause) {
 
 TEST_F(HipDevices, AreAbsentWithTheLoadersWordsWhereThereIsNoRuntime) {
   paths_.libraries.pop_back();
-  EXPECT_THAT(make_hip_provider(paths_)->list().front().reason,
-              HasSubstr("libamdhip64-that-is-not-there.so.7: cannot open shared object"));
+  EXPECT_THAT(
+      make_hip_provider(paths_)->list().front().reason,
+      HasSubstr("no HIP runtime: libamdhip64-that-is-not-there.so.7: cannot open shared object"));
 }
 
 }  // namespace

@@ -131,7 +131,7 @@ template <class T, class Update>
 T atomic_update(T& target, Update update) {
   const std::atomic_ref<T> cell(target);
   T old = cell.load(std::memory_order_relaxed);
-  while (!cell.compare_exchange_weak(old, update(old), std::memory_order_relaxed)) {
+  while (!cell.compare_exchange_weak(old, update(old), std::memory_order_acq_rel)) {
   }
   return old;
 }
@@ -169,7 +169,7 @@ T atomic_compare_exchange(Target&& target, std::type_identity_t<T> expected,
                           std::type_identity_t<T> desired, Site site = Site::current()) {
   emulated::spin(site);
   const std::atomic_ref<T> cell(emulated::atomic_target(std::forward<Target>(target), site));
-  cell.compare_exchange_strong(expected, desired, std::memory_order_relaxed);
+  cell.compare_exchange_strong(expected, desired, std::memory_order_acq_rel);
   return expected;
 }
 // Reads past every cache, so that a thread may wait for another's atomic.
@@ -177,7 +177,7 @@ template <class Target, class T = emulated::ElementOf<Target>>
 T atomic_load(Target&& target, Site site = Site::current()) {
   emulated::spin(site);
   return std::atomic_ref<T>(emulated::atomic_target(std::forward<Target>(target), site))
-      .load(std::memory_order_relaxed);
+      .load(std::memory_order_acquire);
 }
 
 // --- global memory

@@ -7,7 +7,7 @@ namespace {
 int show_devices(Session& session) {
   const auto all = list_devices();
   if (session.json()) {
-    session.print_json("devices", {{"devices", OrderedJson::parse(devices_to_json(all).dump())}});
+    session.print_json("devices", OrderedJson(devices_to_json(all)));
     return 0;
   }
   std::string text = devices_to_text(all);

@@ -170,6 +170,35 @@ inline void codes_stage(const LinearArgs& a, std::int64_t begin, std::int64_t en
     }
 }
 
+// Scales as floats, a stretch of groups at a time: the inner loop then broadcasts them from memory.
+inline constexpr std::int64_t kScaleCache = 64;
+inline void cache_scales(const Matrix& m, std::int64_t row, std::int64_t left, float* out) {
+  with_type(m.dtype, [&](auto tag) {
+    const auto* from = static_cast<const decltype(tag)*>(m.scale) + row;
+    for_each_vector(left < kScaleCache ? left : kScaleCache,
+                    [&](std::int64_t i, int n) { store_part(out + i, load_part(from + i, n), n); });
+  });
+}
+// Σ shift · Σ x over the groups of an output, whose first row is `row`.
+inline float shifted_sum(const LinearArgs& a, std::int64_t row, std::int64_t token) {
+  const Matrix& m = a.weight;
+  const float* x_sums = codes_sums(a) + token * a.groups;
+  Floats total = floats(0.0f);
+  with_type(m.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const T* scale = static_cast<const T*>(m.scale) + row;
+    for_each_vector(a.groups, [&](std::int64_t g, int n) {
+      const Floats shift =
+          m.integer_shift
+              ? load_part(scale + g, n) *
+                    to_floats(load_u8_part(static_cast<const std::uint8_t*>(m.shift) + row + g, n))
+              : load_part(static_cast<const T*>(m.shift) + row + g, n);
+      total = fma(shift, load_part(x_sums + g, n), total);
+    });
+  });
+  return sum(total);
+}
+
 template <QType kQ, int kTokens>
 inline void codes_stream(const LinearArgs& a, std::int64_t stream, std::int64_t streams,
                          std::int64_t first_token) {
@@ -179,14 +208,15 @@ inline void codes_stream(const LinearArgs& a, std::int64_t stream, std::int64_t 
   const std::uint8_t* bytes = m.data + stream * a.inputs;
   const auto* x = static_cast<const std::uint16_t*>(a.staged) + first_token * codes_token_words(a);
   const std::int64_t padded = codes_padded(a);
+  const std::int64_t first_row = stream * a.groups, plane_rows = streams * a.groups;
   Floats total[kPlanes][kTokens];
-  float shifted[kPlanes][kTokens];
   for (int p = 0; p < kPlanes; ++p)
-    for (int t = 0; t < kTokens; ++t) {
-      total[p][t] = floats(0.0f);
-      shifted[p][t] = 0.0f;
-    }
+    for (int t = 0; t < kTokens; ++t) total[p][t] = floats(0.0f);
+  float scales[kPlanes][kScaleCache];
   for (std::int64_t g = 0; g < a.groups; ++g) {
+    if (g % kScaleCache == 0)
+      for (int p = 0; p < kPlanes; ++p)
+        cache_scales(m, p * plane_rows + first_row + g, a.groups - g, scales[p]);
     __m512 even[kPlanes][kTokens], odd[kPlanes][kTokens];
     for (int p = 0; p < kPlanes; ++p)
       for (int t = 0; t < kTokens; ++t) even[p][t] = odd[p][t] = _mm512_setzero_ps();
@@ -213,22 +243,15 @@ inline void codes_stream(const LinearArgs& a, std::int64_t stream, std::int64_t 
       }
     }
     for (int p = 0; p < kPlanes; ++p) {
-      const std::int64_t row = (p * streams + stream) * a.groups + g;
-      with_type(m.dtype, [&](auto tag) {
-        const float scale = scale_value<decltype(tag)>(m, row),
-                    shift = shift_value<decltype(tag)>(m, row);
-        for (int t = 0; t < kTokens; ++t) {
-          total[p][t] =
-              fma(floats(scale), Floats{_mm512_add_ps(even[p][t], odd[p][t])}, total[p][t]);
-          shifted[p][t] += (m.integer_shift ? scale * shift : shift) *
-                           codes_sums(a)[(first_token + t) * a.groups + g];
-        }
-      });
+      const Floats scale = floats(scales[p][g % kScaleCache]);
+      for (int t = 0; t < kTokens; ++t)
+        total[p][t] = fma(scale, Floats{_mm512_add_ps(even[p][t], odd[p][t])}, total[p][t]);
     }
   }
   for (int p = 0; p < kPlanes; ++p)
     for (int t = 0; t < kTokens; ++t)
-      write_output(a, first_token + t, p * streams + stream, sum(total[p][t]) - shifted[p][t]);
+      write_output(a, first_token + t, p * streams + stream,
+                   sum(total[p][t]) - shifted_sum(a, p * plane_rows + first_row, first_token + t));
 }
 
 template <QType kQ>

@@ -1,0 +1,386 @@
+// The kernels, written once. Each instruction set compiles this file in a namespace of its own,
+// QH_ISA, and the compiler vectorizes the loops marked "omp simd". Nothing here may call an inline
+// function of another header: its copy, compiled for a newer CPU, could be the one the linker
+// keeps.
+#include <cstdint>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#include "host/model/cpu/kernels.hpp"
+
+namespace quanthost::model::cpu::QH_ISA {
+namespace {
+
+struct F32 {
+  float value;
+};
+struct Bf16 {
+  std::uint16_t bits;
+};
+struct F16 {
+  std::uint16_t bits;
+};
+
+inline float as_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
+inline std::uint32_t as_bits(float value) { return __builtin_bit_cast(std::uint32_t, value); }
+
+inline float to_float(F32 x) { return x.value; }
+inline float to_float(Bf16 x) { return as_float(static_cast<std::uint32_t>(x.bits) << 16); }
+// Shifts exponent and mantissa into place and corrects the bias by a product, which handles
+// subnormals too.
+inline float to_float(F16 x) {
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(x.bits & 0x7FFFu) << 13;
+  const std::uint32_t sign = static_cast<std::uint32_t>(x.bits & 0x8000u) << 16;
+  const float scaled = as_float(magnitude) * as_float(0x77800000u);  // 2^112
+  const std::uint32_t finite = as_bits(scaled);
+  const std::uint32_t special = magnitude | 0x7F800000u;
+  return as_float(sign | (magnitude >= 0x0F800000u ? special : finite));
+}
+
+template <class T>
+T from_float(float x);
+template <>
+inline F32 from_float<F32>(float x) {
+  return {x};
+}
+template <>
+inline Bf16 from_float<Bf16>(float x) {  // to nearest, ties to even; a NaN stays one
+  const std::uint32_t bits = as_bits(x);
+  const std::uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  return {static_cast<std::uint16_t>(x != x ? 0x7FC0u : rounded)};
+}
+template <>
+inline F16 from_float<F16>(float x) {
+  const std::uint32_t bits = as_bits(x);
+  const std::uint32_t sign = (bits >> 16) & 0x8000u;
+  const std::uint32_t magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return {static_cast<std::uint16_t>(sign | 0x7E00u)};
+  if (magnitude >= 0x477FF000u)
+    return {static_cast<std::uint16_t>(sign | 0x7C00u)};  // rounds to infinity
+  if (magnitude <
+      0x38800000u) {  // subnormal: adding 0.5 leaves the rounded multiple of 2^-24 in the mantissa
+    const std::uint32_t sum = as_bits(as_float(magnitude) + 0.5f);
+    return {static_cast<std::uint16_t>(sign | (sum - 0x3F000000u))};
+  }
+  const std::uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
+  return {static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
+}
+
+// exp for x <= 0 with a relative error below 2e-7; zero below -87.
+inline float exp_of(float x) {
+  const float clamped = x < -87.0f ? -87.0f : x;
+  const float scaled = clamped * 1.44269504f;
+  const float whole = static_cast<float>(static_cast<std::int32_t>(scaled - 0.5f));
+  const float rest = (clamped - whole * 0.693359375f) + whole * 2.12194440e-4f;
+  float sum = 1.9875691500e-4f;
+  sum = sum * rest + 1.3981999507e-3f;
+  sum = sum * rest + 8.3334519073e-3f;
+  sum = sum * rest + 4.1665795894e-2f;
+  sum = sum * rest + 1.6666665459e-1f;
+  sum = sum * rest + 5.0000001201e-1f;
+  const float fraction = sum * rest * rest + rest + 1.0f;
+  const float power =
+      as_float(static_cast<std::uint32_t>(static_cast<std::int32_t>(whole) + 127) << 23);
+  return x < -87.0f ? 0.0f : fraction * power;
+}
+
+inline float exp_any(float x) { return x > 0.0f ? 1.0f / exp_of(-x) : exp_of(x); }
+inline float silu(float x) { return x / (1.0f + exp_any(-x)); }
+inline float tanh_of(float x) {
+  const float magnitude = x < 0.0f ? -x : x;
+  const float decay = exp_of(-2.0f * magnitude);
+  const float value = (1.0f - decay) / (1.0f + decay);
+  return x < 0.0f ? -value : value;
+}
+
+constexpr std::int64_t kColumns = 4;  // output features at a time: as many streams of weights
+constexpr std::int64_t kChunk =
+    1024;  // inputs at a time when the weights are converted for several rows
+
+// sums[j] += x · w[j]
+template <class T>
+inline void dot_columns(const T* const* w, const float* x, std::int64_t count, float* sums) {
+  const T *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
+  float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+  for (std::int64_t k = 0; k < count; ++k) {
+    const float value = x[k];
+    s0 += to_float(w0[k]) * value;
+    s1 += to_float(w1[k]) * value;
+    s2 += to_float(w2[k]) * value;
+    s3 += to_float(w3[k]) * value;
+  }
+  sums[0] += s0;
+  sums[1] += s1;
+  sums[2] += s2;
+  sums[3] += s3;
+}
+
+// For several rows the weights are converted once and read again from the first-level cache.
+template <class T>
+inline void dot_rows(const Product& p, const T* const* w, float (*sums)[kColumns]) {
+  float converted[kColumns][kChunk];
+  for (std::int64_t start = 0; start < p.in; start += kChunk) {
+    const std::int64_t count = p.in - start < kChunk ? p.in - start : kChunk;
+    const F32* columns[kColumns];
+    for (std::int64_t j = 0; j < kColumns; ++j) {
+      const T* from = w[j] + start;
+      float* to = converted[j];
+#pragma omp simd
+      for (std::int64_t k = 0; k < count; ++k) to[k] = to_float(from[k]);
+      columns[j] = reinterpret_cast<const F32*>(to);
+    }
+    for (std::int64_t r = 0; r < p.rows; ++r)
+      dot_columns(columns, p.x_float + r * p.in + start, count, sums[r]);
+  }
+}
+
+#ifdef __AVX512BF16__
+inline __m512bh load_bf16(const Bf16* from, __mmask32 lanes) {
+  return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(lanes, from));
+}
+
+// The same with both sides in bfloat16: 32 products an instruction and no conversion.
+inline void dot_columns_bf16(const Bf16* const* w, const Bf16* x, std::int64_t count, float* sums) {
+  __m512 s[kColumns] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
+                        _mm512_setzero_ps()};
+  for (std::int64_t k = 0; k < count; k += 32) {
+    const __mmask32 lanes = count - k >= 32 ? ~0u : (1u << (count - k)) - 1u;
+    const __m512bh value = load_bf16(x + k, lanes);
+    for (std::int64_t j = 0; j < kColumns; ++j)
+      s[j] = _mm512_dpbf16_ps(s[j], load_bf16(w[j] + k, lanes), value);
+  }
+  for (std::int64_t j = 0; j < kColumns; ++j) sums[j] += _mm512_reduce_add_ps(s[j]);
+}
+#endif
+
+// sums[r][j] for the features n … n + 3; those from `end` on repeat the last and are not used.
+template <class T>
+inline void dots(const Product& p, const void* weight, std::int64_t n, std::int64_t end,
+                 float (*sums)[kColumns]) {
+  const T* w[kColumns];
+  for (std::int64_t j = 0; j < kColumns; ++j) {
+    w[j] = static_cast<const T*>(weight) + (n + j < end ? n + j : end - 1) * p.in;
+  }
+  for (std::int64_t r = 0; r < p.rows; ++r) {
+    for (std::int64_t j = 0; j < kColumns; ++j) sums[r][j] = 0.0f;
+  }
+#ifdef __AVX512BF16__
+  if constexpr (__is_same(T, Bf16)) {
+    for (std::int64_t r = 0; r < p.rows; ++r) {
+      dot_columns_bf16(w, static_cast<const Bf16*>(p.x) + r * p.in, p.in, sums[r]);
+    }
+    return;
+  }
+#endif
+  if (p.rows <= 2) {
+    for (std::int64_t r = 0; r < p.rows; ++r) dot_columns(w, p.x_float + r * p.in, p.in, sums[r]);
+  } else {
+    dot_rows(p, w, sums);
+  }
+}
+
+template <class T>
+void product(const Product& p, std::int64_t begin, std::int64_t end) {
+  float sums[kMaxRows][kColumns];
+  const T* bias = static_cast<const T*>(p.bias);
+  for (std::int64_t n = begin; n < end; n += kColumns) {
+    dots<T>(p, p.weight, n, end, sums);
+    for (std::int64_t r = 0; r < p.rows; ++r) {
+      T* out = static_cast<T*>(p.out) + r * p.out_features;
+      for (std::int64_t j = 0; j < kColumns && n + j < end; ++j) {
+        out[n + j] = from_float<T>(sums[r][j] + (bias ? to_float(bias[n + j]) : 0.0f));
+      }
+    }
+  }
+}
+
+template <class T>
+void gated_product(const GatedProduct& p, std::int64_t begin, std::int64_t end) {
+  float gates[kMaxRows][kColumns];
+  float ups[kMaxRows][kColumns];
+  for (std::int64_t n = begin; n < end; n += kColumns) {
+    dots<T>(p.gate, p.gate.weight, n, end, gates);
+    dots<T>(p.gate, p.up, n, end, ups);
+    for (std::int64_t r = 0; r < p.gate.rows; ++r) {
+      T* out = static_cast<T*>(p.gate.out) + r * p.gate.out_features;
+      for (std::int64_t j = 0; j < kColumns && n + j < end; ++j) {
+        const float gate = to_float(from_float<T>(silu(to_float(from_float<T>(gates[r][j])))));
+        out[n + j] = from_float<T>(gate * to_float(from_float<T>(ups[r][j])));
+      }
+    }
+  }
+}
+
+template <class T>
+void norm(const Norm& p, std::int64_t begin, std::int64_t end) {
+  const T* weight = static_cast<const T*>(p.weight);
+  for (std::int64_t row = begin; row < end; ++row) {
+    const T* x = static_cast<const T*>(p.x) + row * p.width;
+    if (p.delta) {
+      const T* delta = static_cast<const T*>(p.delta) + row * p.width;
+      T* sum = static_cast<T*>(p.sum) + row * p.width;
+      for (std::int64_t k = 0; k < p.width; ++k)
+        sum[k] = from_float<T>(to_float(x[k]) + to_float(delta[k]));
+      x = sum;
+    }
+    float squares = 0.0f;
+#pragma omp simd reduction(+ : squares)
+    for (std::int64_t k = 0; k < p.width; ++k) squares += to_float(x[k]) * to_float(x[k]);
+    const float scale = 1.0f / __builtin_sqrtf(squares / static_cast<float>(p.width) + p.eps);
+    T* out = static_cast<T*>(p.normed) + row * p.width;
+    if (p.one_plus_weight) {
+      for (std::int64_t k = 0; k < p.width; ++k) {
+        out[k] = from_float<T>(to_float(x[k]) * scale * (1.0f + to_float(weight[k])));
+      }
+    } else {
+      for (std::int64_t k = 0; k < p.width; ++k) {
+        out[k] =
+            from_float<T>(to_float(weight[k]) * to_float(from_float<T>(to_float(x[k]) * scale)));
+      }
+    }
+  }
+}
+
+// `from` and `to` may be the same head.
+template <class T>
+inline void rotate_head(const T* from, T* to, const T* cos, const T* sin, std::int64_t rotary,
+                        std::int64_t dim) {
+  const std::int64_t half = rotary / 2;
+  for (std::int64_t k = 0; k < half; ++k) {
+    const float low = to_float(from[k]);
+    const float high = to_float(from[half + k]);
+    to[k] = from_float<T>(low * to_float(cos[k]) - high * to_float(sin[k]));
+    to[half + k] = from_float<T>(high * to_float(cos[half + k]) + low * to_float(sin[half + k]));
+  }
+  for (std::int64_t k = rotary; k < dim; ++k) to[k] = from[k];
+}
+
+template <class T>
+void store_token(const AttentionStep& p, std::int64_t begin, std::int64_t end) {
+  const std::int64_t rotary = p.cos ? p.rotary_dim : 0;
+  for (std::int64_t row = begin; row < end; ++row) {
+    const T* cos = static_cast<const T*>(p.cos) + row * p.angle_stride;
+    const T* sin = static_cast<const T*>(p.sin) + row * p.angle_stride;
+    for (std::int64_t head = 0; head < p.heads; ++head) {
+      T* query = static_cast<T*>(p.query) + (row * p.heads + head) * p.head_dim;
+      rotate_head(query, query, cos, sin, rotary, p.head_dim);
+    }
+    for (std::int64_t head = 0; head < p.kv_heads; ++head) {
+      const std::int64_t place = row * p.kv_heads + head;
+      const std::int64_t slot = (place * p.capacity + p.past) * p.head_dim;
+      rotate_head(static_cast<const T*>(p.key) + place * p.head_dim, static_cast<T*>(p.keys) + slot,
+                  cos, sin, rotary, p.head_dim);
+      const T* value = static_cast<const T*>(p.value) + place * p.head_dim;
+      T* stored = static_cast<T*>(p.values) + slot;
+      for (std::int64_t k = 0; k < p.head_dim; ++k) stored[k] = value[k];
+    }
+  }
+}
+
+// scores[t] becomes the share of token t.
+inline void softmax(float* scores, std::int64_t count) {
+  float largest = scores[0];
+  for (std::int64_t t = 1; t < count; ++t) largest = scores[t] > largest ? scores[t] : largest;
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t t = 0; t < count; ++t) {
+    scores[t] = exp_of(scores[t] - largest);
+    sum += scores[t];
+  }
+  const float share = 1.0f / sum;
+#pragma omp simd
+  for (std::int64_t t = 0; t < count; ++t) scores[t] *= share;
+}
+
+template <class T>
+inline void score_tokens(const AttentionStep& p, const float* query, const T* keys,
+                         std::int64_t count, float* scores) {
+  for (std::int64_t t = 0; t < count; ++t) {
+    const T* key = keys + t * p.head_dim;
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (std::int64_t k = 0; k < p.head_dim; ++k) sum += query[k] * to_float(key[k]);
+    sum *= p.scale;
+    scores[t] = p.softcap > 0.0f ? p.softcap * tanh_of(sum / p.softcap) : sum;
+  }
+}
+
+template <class T>
+void attend(const AttentionStep& p, float* scratch, std::int64_t begin, std::int64_t end) {
+  const std::int64_t seen = p.past + 1;
+  float* scores = scratch + p.head_dim;
+  for (std::int64_t pair = begin; pair < end; ++pair) {
+    const std::int64_t row = pair / p.heads;
+    const std::int64_t kv_head = (pair % p.heads) / (p.heads / p.kv_heads);
+    std::int64_t first = p.first_token[row];
+    if (p.window > 0 && seen - p.window > first) first = seen - p.window;
+    const std::int64_t start = ((row * p.kv_heads + kv_head) * p.capacity + first) * p.head_dim;
+    const std::int64_t count = seen - first;
+
+    const T* query = static_cast<const T*>(p.query) + pair * p.head_dim;
+    for (std::int64_t k = 0; k < p.head_dim; ++k) scratch[k] = to_float(query[k]);
+    score_tokens(p, scratch, static_cast<const T*>(p.keys) + start, count, scores);
+    softmax(scores, count);
+
+    float* mixed = scratch;  // the query is not needed any more
+    for (std::int64_t k = 0; k < p.head_dim; ++k) mixed[k] = 0.0f;
+    const T* values = static_cast<const T*>(p.values) + start;
+    for (std::int64_t t = 0; t < count; ++t) {
+      const T* value = values + t * p.head_dim;
+      const float share = scores[t];
+#pragma omp simd
+      for (std::int64_t k = 0; k < p.head_dim; ++k) mixed[k] += share * to_float(value[k]);
+    }
+    T* out = static_cast<T*>(p.out) + pair * p.head_dim;
+    for (std::int64_t k = 0; k < p.head_dim; ++k) out[k] = from_float<T>(mixed[k]);
+  }
+}
+
+template <class T>
+void convert(const void* x, float* out, std::int64_t count) {
+  const T* from = static_cast<const T*>(x);
+#pragma omp simd
+  for (std::int64_t k = 0; k < count; ++k) out[k] = to_float(from[k]);
+}
+
+// One function for the three element types.
+#define QH_FOR_ELEMENT(element, function, ...) \
+  switch (element) {                           \
+    case Element::kF32:                        \
+      return function<F32>(__VA_ARGS__);       \
+    case Element::kBf16:                       \
+      return function<Bf16>(__VA_ARGS__);      \
+    case Element::kF16:                        \
+      return function<F16>(__VA_ARGS__);       \
+  }
+
+void any_to_float(Element element, const void* x, float* out, std::int64_t count) {
+  QH_FOR_ELEMENT(element, convert, x, out, count)
+}
+void any_product(const Product& p, std::int64_t begin, std::int64_t end) {
+  QH_FOR_ELEMENT(p.element, product, p, begin, end)
+}
+void any_gated_product(const GatedProduct& p, std::int64_t begin, std::int64_t end) {
+  QH_FOR_ELEMENT(p.gate.element, gated_product, p, begin, end)
+}
+void any_norm(const Norm& p, std::int64_t begin, std::int64_t end) {
+  QH_FOR_ELEMENT(p.element, norm, p, begin, end)
+}
+void any_store_token(const AttentionStep& p, std::int64_t begin, std::int64_t end) {
+  QH_FOR_ELEMENT(p.element, store_token, p, begin, end)
+}
+void any_attend(const AttentionStep& p, float* scratch, std::int64_t begin, std::int64_t end) {
+  QH_FOR_ELEMENT(p.element, attend, p, scratch, begin, end)
+}
+
+#undef QH_FOR_ELEMENT
+
+constexpr Kernels make_kernels(const char* name) {
+  return {name,     any_to_float,    any_product, any_gated_product,
+          any_norm, any_store_token, any_attend};
+}
+
+}  // namespace
+}  // namespace quanthost::model::cpu::QH_ISA

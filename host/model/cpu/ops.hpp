@@ -1,0 +1,44 @@
+// The CPU kernels on tensors, spread over LibTorch's threads. Callers ask fits() first.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "host/model/attention.hpp"
+
+namespace quanthost::model::cpu {
+
+// On the CPU, contiguous, float32, bfloat16 or float16, and nobody records gradients.
+bool fits(const at::Tensor& tensor);
+// The same, and few enough tokens that reading the weights is what takes the time.
+bool few_rows(const at::Tensor& input, const at::Tensor& weight);
+
+struct Weights {
+  at::Tensor weight;  // [out, in]
+  at::Tensor bias;    // undefined: none
+};
+
+// input [..., in] times each of the weights, in one go. few_rows() must hold.
+std::vector<at::Tensor> linear(const at::Tensor& input, const std::vector<Weights>& weights);
+// silu(input · gate) * (input · up)
+at::Tensor gated_linear(const at::Tensor& input, const at::Tensor& gate, const at::Tensor& up);
+
+struct NormSpec {
+  at::Tensor weight;
+  double eps;
+  bool one_plus_weight;
+};
+at::Tensor rms_norm(const at::Tensor& input, const NormSpec& spec);
+// {input + delta, its norm}
+std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& input, const at::Tensor& delta,
+                                               const NormSpec& spec);
+
+// One new token a row against the cache, which it joins. query [batch, 1, heads * head_dim] is
+// overwritten; cos and sin [batch or 1, 1, rotary dim] may be undefined. Gives [batch, 1, heads *
+// head_dim].
+at::Tensor attention_step(at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                          const at::Tensor& cos, const at::Tensor& sin, const AttentionShape& shape,
+                          KvCache& cache, std::int64_t layer);
+
+}  // namespace quanthost::model::cpu

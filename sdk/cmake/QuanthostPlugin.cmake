@@ -35,7 +35,8 @@ function(_quanthost_manifest_value manifest key out)
   set(${out} "${value}" PARENT_SCOPE)
 endfunction()
 
-# Puts plugin.yaml into <target> as an ELF note that the host reads without running any code.
+# Puts plugin.yaml into <target> as an ELF note that the host reads without running any code. The ABI version in it is the
+# SDK's, unless the target is compiled against other headers and says which: quanthost_embed_manifest(t plugin.yaml 1.0).
 function(quanthost_embed_manifest target manifest)
   get_filename_component(manifest "${manifest}" ABSOLUTE)
   if(NOT EXISTS ${manifest})
@@ -48,7 +49,10 @@ function(quanthost_embed_manifest target manifest)
   if(NOT id OR NOT version)
     message(FATAL_ERROR "${manifest}: needs a top-level `id:` and `version:`")
   endif()
-  quanthost_sdk_abi_version(sdk_abi)
+  set(sdk_abi ${ARGN})
+  if(NOT sdk_abi)
+    quanthost_sdk_abi_version(sdk_abi)
+  endif()
   file(READ ${manifest} hex HEX)
   if(NOT abi)
     string(HEX "\nabi: \"${sdk_abi}\"\n" line)

@@ -7,14 +7,16 @@ int show_overview(Session& session) {
   std::size_t usable = 0;
   for (const PluginRecord& plugin : found.plugins) usable += plugin.usable();
   std::string methods;
+  OrderedJson method_list = OrderedJson::array();
   for (const MethodChoice& method : session.plugins().methods()) {
     methods += (methods.empty() ? "" : ", ") + method.spec->method;
+    method_list.push_back(method.spec->method);
   }
   if (session.json()) {
     session.print_json("overview", {{"version", QUANTHOST_VERSION},
                                     {"plugins", found.plugins.size()},
                                     {"usable", usable},
-                                    {"methods", methods}});
+                                    {"methods", method_list}});
     return 0;
   }
   session.print(

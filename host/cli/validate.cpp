@@ -36,8 +36,8 @@ void write_junit(const std::string& path, const conformance::SuiteResult& result
 int validate(Session& session, const Options& options) {
   if (options.list) return list_all(session);
   if (options.file.empty())
-    throw Error(ErrorKind::kValue, "validate needs the file of a plugin",
-                "quanthost validate ./myplugin.so");
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "validate needs the file of a plugin",
+                       "quanthost validate ./myplugin.so");
   conformance::SuiteOptions suite;
   suite.filter = options.filter;
   suite.seed = std::strtoull(options.seed.c_str(), nullptr, 10);

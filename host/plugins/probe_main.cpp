@@ -168,6 +168,7 @@ int main(int argc, char** argv) {
   }
   const long limit_ms = std::max(1L, std::strtol(argv[1], nullptr, 10));
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // the host was interrupted: nobody waits for the answer
   sigset_t blocked, before;
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGCHLD);

@@ -30,6 +30,7 @@ std::string fault_of(const fs::path& path, bool ancestor) {
   const bool sticky = ancestor && (info.st_mode & S_ISVTX) != 0;
   if ((info.st_mode & S_IWOTH) != 0 && !sticky)
     return fmt::format("{} can be written by every user", path.string());
+  // Where every user has a group of their own, umask 002 is usual: that group is the user alone.
   const bool own_group = info.st_gid == 0 || info.st_gid == ::getegid();
   if ((info.st_mode & S_IWGRP) != 0 && !sticky && !own_group) {
     return fmt::format("{} can be written by group {}", path.string(), info.st_gid);

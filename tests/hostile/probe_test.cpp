@@ -50,6 +50,7 @@ INSTANTIATE_TEST_SUITE_P(
             "ended the whole process with exit code 7 while the loader ran its constructors"},
         Misbehaviour{"hangs", "hangs: not done after 1 s in its entry point"},
         Misbehaviour{"lies", "the manifest has id 'test.lies', the plugin itself does not"},
+        Misbehaviour{"wrong_minor", "77, which was not offered"},
         Misbehaviour{"fails_silently", "gave no reason"}),
     [](const auto& info) { return std::string(info.param.name); });
 

@@ -111,6 +111,17 @@ TEST(HostilePlugin, ThatNeedsAMissingLibraryIsUnavailableByName) {
                "needs libqh_test_missing.so, which is not installed");
 }
 
+TEST(HostilePlugin, ForAnotherAbiIsIncompatibleInOneSentence) {
+  const Command command;
+  std::string bytes = bytes_of(hostile("sound"));
+  const auto at = bytes.find("\nabi: \"");
+  ASSERT_NE(at, bytes.npos);
+  bytes[at + 7] = '7';
+  write_bytes(command.plugins() / "future.so", bytes);
+  expect_state(command, "test.sound", "incompatible", "built for plugin ABI 7.");
+  EXPECT_EQ(command.run("plugins why test.sound").code, 5);
+}
+
 TEST(HostileDirectory, ThatEveryoneCanWriteMakesItsPluginsUntrusted) {
   const Command command;
   put(command, "sound");

@@ -245,7 +245,8 @@ std::unique_ptr<WordEncoder> Bpe::new_encoder() const {
 }
 
 // Newer files hold ["a", "b"], older ones "a b".
-std::pair<std::string, std::string> read_pair(const Json& merge, const std::string& where) {
+std::pair<std::string, std::string> read_pair(const Json& merge, const Fields& fields,
+                                              std::size_t rank) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
     return {merge[0].get<std::string>(), merge[1].get<std::string>()};
   }
@@ -256,13 +257,16 @@ std::pair<std::string, std::string> read_pair(const Json& merge, const std::stri
       return {text.substr(0, space), text.substr(space + 1)};
     }
   }
-  fail(ErrorKind::kValue, "{}: needs two tokens, found {}", where,
+  fail(ErrorKind::kValue, "{}.merges[{}]: needs two tokens, found {}", fields.where(), rank,
        merge.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-TokenId id_in(const Vocab& vocab, std::string_view token, const std::string& where) {
+TokenId id_in(const Vocab& vocab, std::string_view token, const Fields& fields, std::size_t rank) {
   const auto id = vocab.id_of(token);
-  if (!id) fail(ErrorKind::kValue, "{}: the token {:?} is not in the vocabulary", where, token);
+  if (!id) {
+    fail(ErrorKind::kValue, "{}.merges[{}]: the token {:?} is not in the vocabulary",
+         fields.where(), rank, token);
+  }
   return *id;
 }
 
@@ -300,14 +304,14 @@ std::unique_ptr<Model> read_bpe(const Fields& fields) {
   bool cuts_before_metaspace = vocab.id_of(kMetaspace) && options.word_prefix.empty() &&
                                options.word_suffix.empty() && !options.ignore_merges;
   for (std::size_t rank = 0; rank < list.size(); ++rank) {
-    const std::string where = fmt::format("{}.merges[{}]", fields.where(), rank);
-    const auto [left, right] = read_pair(list[rank], where);
-    if (right.size() < options.word_prefix.size())
-      fail(ErrorKind::kValue, "{}: {:?} lacks the prefix", where, right);
+    const auto [left, right] = read_pair(list[rank], fields, rank);
+    if (right.size() < options.word_prefix.size()) {
+      fail(ErrorKind::kValue, "{}.merges[{}]: {:?} lacks the prefix", fields.where(), rank, right);
+    }
     const std::string product = left + right.substr(options.word_prefix.size());
     cuts_before_metaspace = cuts_before_metaspace && !holds_inner_metaspace(product);
-    merges[pair_of(id_in(vocab, left, where), id_in(vocab, right, where))] = {
-        static_cast<std::uint32_t>(rank), id_in(vocab, product, where)};
+    merges[pair_of(id_in(vocab, left, fields, rank), id_in(vocab, right, fields, rank))] = {
+        static_cast<std::uint32_t>(rank), id_in(vocab, product, fields, rank)};
   }
   return std::make_unique<Bpe>(std::move(vocab), std::move(options), std::move(merges),
                                cuts_before_metaspace);

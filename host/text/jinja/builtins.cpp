@@ -12,7 +12,7 @@
 namespace quanthost::text::jinja {
 namespace {
 
-constexpr std::int64_t kMaxRange = 100'000;
+constexpr std::int64_t kMaxRange = 10'000;
 
 const std::string& text_of(const Value& value) {
   if (!value.string()) fail(ErrorKind::kType, "needs a string, found {}", value.type_name());
@@ -207,6 +207,7 @@ Value to_integer(const Value& value) {
 
 Value length(const Value& value) {
   if (value.dict()) return static_cast<std::int64_t>(value.dict()->items.size());
+  if (value.list()) return static_cast<std::int64_t>(value.list()->size());
   return static_cast<std::int64_t>(items_of(value).size());
 }
 

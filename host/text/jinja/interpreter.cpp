@@ -10,7 +10,7 @@
 namespace quanthost::text::jinja {
 namespace {
 
-constexpr std::size_t kMaxSteps = 20'000'000;
+constexpr std::size_t kMaxSteps = 2'000'000;
 constexpr std::size_t kMaxOutputBytes = 256u << 20;
 constexpr int kMaxCallDepth = 50;  // of macros
 
@@ -101,6 +101,7 @@ class Interpreter {
       });
     }
     for (std::size_t i = 0; i < items.size(); ++i) {
+      count_step(statement.line);
       scopes_.back().clear();  // what a turn sets is gone in the next
       scopes_.back()["loop"] = loop_variable(items, i);
       assign(statement.names, items[i], statement.line);

@@ -161,6 +161,58 @@ def t5(corpus, size):
     return tok
 
 
+def precompiled_charsmap(serialized_model):
+    """The bytes of normalizer_spec.precompiled_charsmap in a serialized SentencePiece model (protobuf)."""
+    def fields(data):
+        at = 0
+
+        def varint():
+            nonlocal at
+            value = shift = 0
+            while True:
+                byte = data[at]
+                at += 1
+                value |= (byte & 0x7F) << shift
+                shift += 7
+                if byte < 0x80:
+                    return value
+        while at < len(data):
+            key = varint()
+            kind = key & 7
+            size = varint() if kind == 2 else {1: 8, 5: 4}.get(kind)
+            if size is None:
+                varint()
+                continue
+            yield key >> 3, data[at:at + size]
+            at += size
+    spec = next(value for number, value in fields(serialized_model) if number == 3)
+    return next(value for number, value in fields(spec) if number == 2)
+
+
+def xlm_roberta(corpus, size):
+    """A model that SentencePiece trained, with its compiled normalization rules."""
+    import base64
+    import io
+    import json
+    import sentencepiece
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus), model_writer=model, vocab_size=size, character_coverage=0.99,
+        normalization_rule_name="nmt_nfkc", minloglevel=2, hard_vocab_limit=False)
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    vocab = [[pieces.id_to_piece(i), pieces.get_score(i)] for i in range(pieces.get_piece_size())]
+    document = json.loads(t5(corpus, size).to_str())
+    document["model"].update(vocab=vocab, unk_id=pieces.unk_id())
+    document["added_tokens"] = []
+    document["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(
+        precompiled_charsmap(model.getvalue())).decode()}
+    document["post_processor"] = None
+    tok = Tokenizer.from_str(json.dumps(document))
+    tok.add_special_tokens([AddedToken("<s>", special=True), AddedToken("</s>", special=True)])
+    tok.post_processor = processors.RobertaProcessing(("</s>", tok.token_to_id("</s>")), ("<s>", tok.token_to_id("<s>")))
+    return tok
+
+
 def unigram_bytes(corpus, size):
     """Unigram with byte fallback: the trained vocabulary with the byte tokens added at its end."""
     import json
@@ -218,7 +270,7 @@ def build_all(corpus, size):
         "llama2": llama2(corpus, size + 259), "mistral": mistral(corpus, size + 259),
         "gemma2": gemma2(corpus, size + 259), "phi3": phi3(corpus, size + 259),
         "bert": bert(corpus, size), "bert_cased": bert_cased(corpus, size),
-        "t5": t5(corpus, size), "unigram_bytes": unigram_bytes(corpus, size),
+        "t5": t5(corpus, size), "xlm_roberta": xlm_roberta(corpus, size), "unigram_bytes": unigram_bytes(corpus, size),
         "word_level": word_level(corpus, size), "openai_gpt": openai_gpt(corpus, size),
         "prefixed_bpe": prefixed_bpe(corpus, size),
     }

@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOOL = os.environ.get("QH_TOKENIZE_TOOL", str(ROOT / "build/tests/tokenize_tool"))
 REAL_MODEL = ROOT / "models/smollm2/tokenizer.json"
 NAMES = ["gpt2", "roberta", "opt", "smollm2_like", "gpt_neox", "llama3", "qwen2", "gpt4o", "llama2", "mistral", "gemma2",
-         "phi3", "bert", "bert_cased", "t5", "unigram_bytes", "word_level", "openai_gpt", "prefixed_bpe"]
+         "phi3", "bert", "bert_cased", "t5", "xlm_roberta", "unigram_bytes", "word_level", "openai_gpt", "prefixed_bpe"]
 
 
 @pytest.fixture(scope="session")

@@ -48,8 +48,9 @@ Bnb4Quantizer::Bnb4Quantizer(const qh::Host& host, const qh_create_args& args)
   if (options_.skip_modules) modules_to_not_convert = *options_.skip_modules;
 }
 
-void Bnb4Quantizer::process_before_load(const qh::Exec&, qh::Model& model, const qh::DeviceMap& map,
+void Bnb4Quantizer::process_before_load(const qh::Exec& exec, qh::Model& model, const qh::DeviceMap& map,
                                         const std::vector<std::string>& keep_in_fp32) {
+  kernels_->add(host(), session(), {std::string(exec.device_name())});
   modules_to_not_convert =
       options_.skip_modules ? *options_.skip_modules : model.default_modules_to_not_convert();
   modules_to_not_convert.insert(modules_to_not_convert.end(), keep_in_fp32.begin(),
@@ -156,6 +157,7 @@ void Bnb4Quantizer::load_stored(const qh::Exec& exec, qh::Model& model, Linear4b
 }
 
 bool Bnb4Quantizer::is_serializable() {
+  if (version_.empty()) version_ = host().package_version(session(), "bitsandbytes");
   return host().satisfies(version_, std::string(">=") + kSerializableVersion);
 }
 

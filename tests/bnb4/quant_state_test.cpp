@@ -12,12 +12,14 @@ TEST(QuantState, WritesTheBytesOfPythonsJson) {
   QuantState state;
   state.dtype = qh::kBfloat16;
   state.rows = state.columns = 64;
-  EXPECT_EQ(to_json(state), R"({"quant_type": "fp4", "blocksize": 64, "dtype": "bfloat16", "shape": [64, 64]})");
+  EXPECT_EQ(to_json(state),
+            R"({"quant_type": "fp4", "blocksize": 64, "dtype": "bfloat16", "shape": [64, 64]})");
   state.quant_type = QuantType::kNf4;
   state.nested_offset = 0.050067901611328125;
-  EXPECT_EQ(to_json(state),
-            R"({"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [64, 64], "nested_blocksize": 256, )"
-            R"("nested_dtype": "float32", "nested_offset": 0.050067901611328125})");
+  EXPECT_EQ(
+      to_json(state),
+      R"({"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [64, 64], "nested_blocksize": 256, )"
+      R"("nested_dtype": "float32", "nested_offset": 0.050067901611328125})");
 }
 
 TEST(QuantState, PrintsFloatsAsPythonDoes) {
@@ -56,7 +58,9 @@ void expect_refused(const std::string& json, const std::string& words) {
 }
 
 TEST(QuantState, RefusesWhatBitsandbytesWould) {
-  const auto with = [](const std::string& entries) { return "{\"quant_type\": \"nf4\", " + entries + "}"; };
+  const auto with = [](const std::string& entries) {
+    return "{\"quant_type\": \"nf4\", " + entries + "}";
+  };
   const std::string dtype = "\"dtype\": \"float16\", ";
   expect_refused("", "'{' was expected");
   expect_refused("{\"quant_type\": \"nf4\"", "'}' was expected");
@@ -67,11 +71,16 @@ TEST(QuantState, RefusesWhatBitsandbytesWould) {
   expect_refused(with("\"blocksize\": 64, \"dtype\": \"int8\", \"shape\": [1, 64]"), "floating");
   expect_refused(with("\"blocksize\": 64, \"dtype\": \"float99\", \"shape\": [1, 64]"), "float99");
   expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [64]"), "two sizes");
-  expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [4611686018427387904, 16]"), "integer");
-  expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [9007199254740992, 9007199254740992]"), "two sizes");
-  expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [1, 64], \"extra\": 1"), "unknown entry \"extra\"");
+  expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [4611686018427387904, 16]"),
+                 "integer");
+  expect_refused(
+      with("\"blocksize\": 64, " + dtype + "\"shape\": [9007199254740992, 9007199254740992]"),
+      "two sizes");
+  expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [1, 64], \"extra\": 1"),
+                 "unknown entry \"extra\"");
   expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [1, 64]} x"), "");
-  expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [1, 64], \"nested_offset\": 1.0"), "nested_blocksize");
+  expect_refused(with("\"blocksize\": 64, " + dtype + "\"shape\": [1, 64], \"nested_offset\": 1.0"),
+                 "nested_blocksize");
 }
 
 }  // namespace

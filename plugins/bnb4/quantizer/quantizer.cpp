@@ -48,7 +48,8 @@ Bnb4Quantizer::Bnb4Quantizer(const qh::Host& host, const qh_create_args& args)
   if (options_.skip_modules) modules_to_not_convert = *options_.skip_modules;
 }
 
-void Bnb4Quantizer::process_before_load(const qh::Exec& exec, qh::Model& model, const qh::DeviceMap& map,
+void Bnb4Quantizer::process_before_load(const qh::Exec& exec, qh::Model& model,
+                                        const qh::DeviceMap& map,
                                         const std::vector<std::string>& keep_in_fp32) {
   kernels_->add(host(), session(), {std::string(exec.device_name())});
   modules_to_not_convert =

@@ -10,9 +10,11 @@
 namespace quanthost::text::jinja {
 namespace {
 
-constexpr std::size_t kMaxSteps = 2'000'000;
+constexpr std::size_t kMaxSteps = 500'000;
 constexpr std::size_t kMaxOutputBytes = 256u << 20;
 constexpr int kMaxCallDepth = 50;  // of macros
+constexpr int kMaxDepth =
+    800;  // of expressions in each other, through all macros: the stack is finite
 
 enum class Flow { kOn, kBreak, kContinue };
 
@@ -209,7 +211,12 @@ class Interpreter {
 
   Value evaluate(const Expression& e) {
     count_step(e.line);
-    return at_line(e.line, [&] { return evaluate_operation(e); });
+    if (depth_ >= kMaxDepth)
+      fail(ErrorKind::kRuntime, "line {}: expressions are nested too deeply", e.line);
+    ++depth_;  // an exception ends the whole template, so nothing counts down on that way
+    Value value = at_line(e.line, [&] { return evaluate_operation(e); });
+    --depth_;
+    return value;
   }
   Value operand(const Expression& e, std::size_t i) { return evaluate(*e.operands[i]); }
 
@@ -426,6 +433,7 @@ class Interpreter {
   std::deque<Scope> scopes_ = std::deque<Scope>(1);  // the first is the template's own
   std::size_t steps_ = 0;
   int call_depth_ = 0;
+  int depth_ = 0;
 };
 
 }  // namespace

@@ -47,6 +47,11 @@ void Linear4bit::set_stored(const qh::Exec& exec, std::string_view name, qh::Ten
   }
   value = on_device(exec, std::move(value));
   if (name == "weight") {
+    const auto bytes =
+        static_cast<uint64_t>(packed_bytes(shape_.out_features * shape_.in_features));
+    const bool column = value.view().ndim() == 2 && value.view().size(1) == 1;
+    expect(column && value.view().bytes() == bytes, name,
+           "one column of " + std::to_string(bytes) + " packed bytes", value);
     packed_ = std::move(value);
   } else if (name == "weight.absmax") {
     adopt_absmax(exec, std::move(value));

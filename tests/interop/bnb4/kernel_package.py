@@ -112,6 +112,12 @@ class Package:
         self._name = Str.of("cpu")
         self.exec = Exec(ct.sizeof(Exec), threads, self._name, Device(1, 0), None, None, None, None, self._parallel)
 
+    def use_parallel_for(self, library, function):
+        """Loops run in a function of a C library, whose first argument is the number of threads."""
+        self._native = ct.CDLL(library)
+        self.exec.parallel_for = ct.cast(getattr(self._native, function), PARALLEL)
+        self.exec.ctx = self.exec.threads
+
     def _record(self, host, kind, message, hint):
         self.error = ct.string_at(message.data, message.size).decode()
 

@@ -20,6 +20,7 @@ class Session {
   PluginHost& plugins();  // made on first use, from the options
 
   bool json() const { return json_; }
+  bool quiet() const { return quiet_; }
   void set_json() {
     json_ = true;
   }  // an error before the options were read still has to come as JSON

@@ -1,0 +1,137 @@
+#include "host/cli/model_verbs/model_verb.hpp"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+namespace quanthost::cli {
+namespace {
+
+std::atomic<bool> g_interrupted{false};
+
+void on_interrupt(int) {
+  if (g_interrupted.exchange(true)) ::_exit(static_cast<int>(ExitCode::kInterrupted));
+}
+
+std::string bytes_text(double bytes) {
+  const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int unit = 0;
+  for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
+  return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, units[unit]);
+}
+
+std::string time_text(double seconds) {
+  const auto whole = static_cast<long>(std::lround(seconds));
+  return whole < 60 ? fmt::format("{} s", whole) : fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+using Clock = std::chrono::steady_clock;
+
+// Draws on one line of a terminal, or prints a line now and then.
+class Display {
+ public:
+  explicit Display(std::string what)
+      : what_(std::move(what)), is_terminal_(::isatty(STDERR_FILENO) != 0) {}
+
+  void show(std::uint64_t done, std::uint64_t total) {
+    const Clock::time_point now = Clock::now();
+    const bool finished = done >= total;
+    const double pause = is_terminal_ ? 0.1 : 10;
+    if (!finished && std::chrono::duration<double>(now - last_).count() < pause) return;
+    last_ = now;
+    const double seconds = std::max(1e-3, std::chrono::duration<double>(now - start_).count());
+    const double rate = static_cast<double>(done) / seconds;
+    const double fraction = total ? static_cast<double>(done) / static_cast<double>(total) : 1;
+    if (is_terminal_) {
+      const auto filled = static_cast<std::size_t>(fraction * kWidth);
+      const std::string eta =
+          finished ? time_text(seconds)
+                   : "ETA " + time_text(static_cast<double>(total - done) / std::max(rate, 1.0));
+      fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}/s  {}\033[K{}", what_, std::string(filled, '#'),
+                 std::string(kWidth - filled, '.'), 100 * fraction, bytes_text(rate), eta,
+                 finished ? "\n" : "");
+    } else if (!finished) {
+      fmt::print(stderr, "{}: {} of {}, {}/s\n", what_, bytes_text(static_cast<double>(done)),
+                 bytes_text(static_cast<double>(total)), bytes_text(rate));
+    }
+    std::fflush(stderr);
+  }
+
+ private:
+  static constexpr std::size_t kWidth = 30;
+  std::string what_;
+  bool is_terminal_;
+  Clock::time_point start_ = Clock::now(), last_ = start_;
+};
+
+}  // namespace
+
+void watch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+
+void throw_interrupted() {
+  throw CommandError(ExitCode::kInterrupted, ErrorKind::kCancelled,
+                     "interrupted; nothing was left behind");
+}
+
+ByteProgress progress_on_stderr(const Session& session, std::string what) {
+  if (session.json() || session.quiet())
+    return [](std::uint64_t, std::uint64_t) { return !interrupted(); };
+  return [display = std::make_shared<Display>(std::move(what))](std::uint64_t done,
+                                                                std::uint64_t total) {
+    display->show(done, total);
+    return !interrupted();
+  };
+}
+
+std::uint64_t peak_rss_bytes() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::int64_t parse_integer(const std::string& option, const std::string& text, std::int64_t least) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < least)
+    throw CommandError(
+        ExitCode::kUsage, ErrorKind::kValue,
+        fmt::format("{}: '{}' is no whole number of at least {}", option, text, least));
+  return value;
+}
+
+double parse_number(const std::string& option, const std::string& text, double least) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least))
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
+                       fmt::format("{}: '{}' is no number of at least {}", option, text, least));
+  return value;
+}
+
+std::filesystem::path model_folder(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error))
+    throw CommandError(ExitCode::kModelInvalid, ErrorKind::kOs,
+                       fmt::format("{} does not exist", path),
+                       "give the folder of a Hugging Face model, the one that holds config.json");
+  if (!std::filesystem::exists(std::filesystem::path(path) / "config.json", error))
+    throw CommandError(
+        ExitCode::kModelInvalid, ErrorKind::kValue,
+        fmt::format("{} is no model folder: it has no config.json", path),
+        path.ends_with(".gguf") ? "turn it into one with 'quanthost convert FILE.gguf OUT'" : "");
+  return path;
+}
+
+}  // namespace quanthost::cli

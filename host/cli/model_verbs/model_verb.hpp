@@ -1,0 +1,43 @@
+// What the verbs that need a model share: their options, progress on stderr, Ctrl-C, and opening a
+// model.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/base/progress.hpp"
+#include "host/cli/session.hpp"
+
+namespace quanthost::cli {
+
+void add_convert(Verb root, Session& session);
+void add_inspect(Verb root, Session& session);
+void add_check(Verb root, Session& session);
+void add_tokenize(Verb root, Session& session);
+void add_detokenize(Verb root, Session& session);
+void add_forward(Verb root, Session& session);
+void add_run(Verb root, Session& session);
+void add_ppl(Verb root, Session& session);
+
+// Ctrl-C asks work to stop; a second one ends the process at once.
+void watch_interrupts();
+bool interrupted();
+[[noreturn]] void throw_interrupted();
+
+// A bar with rate and ETA on a terminal, a line every ten seconds elsewhere, nothing with --json or
+// --quiet. Returns false to its caller once Ctrl-C was pressed.
+ByteProgress progress_on_stderr(const Session& session, std::string what);
+
+std::uint64_t peak_rss_bytes();
+
+// Whole numbers and numbers of options that came as text; throws a usage error that names the
+// option.
+std::int64_t parse_integer(const std::string& option, const std::string& text, std::int64_t least);
+double parse_number(const std::string& option, const std::string& text, double least);
+
+// Throws kModelInvalid when there is no config.json.
+std::filesystem::path model_folder(const std::string& path);
+
+}  // namespace quanthost::cli

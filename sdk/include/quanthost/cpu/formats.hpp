@@ -8,6 +8,11 @@
 #include <cstdint>
 #include <cstring>
 
+// Kernel sources define this as QH_HOST_DEVICE before they include the header.
+#ifndef QH_FORMATS_FUNCTION
+#define QH_FORMATS_FUNCTION inline
+#endif
+
 namespace quanthost::cpu {
 
 struct BFloat16 {
@@ -32,22 +37,22 @@ inline constexpr Float8Format kE5m2{2, 15, false, 0x7f, 0x7c, 57344.0f};
 
 namespace {
 
-inline std::uint32_t bits_of(float value) {
+QH_FORMATS_FUNCTION std::uint32_t bits_of(float value) {
   std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
+  memcpy(&bits, &value, sizeof bits);
   return bits;
 }
-inline float float_of(std::uint32_t bits) {
+QH_FORMATS_FUNCTION float float_of(std::uint32_t bits) {
   float value;
-  std::memcpy(&value, &bits, sizeof value);
+  memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-inline float to_float(float value) { return value; }
-inline float to_float(BFloat16 value) {
+QH_FORMATS_FUNCTION float to_float(float value) { return value; }
+QH_FORMATS_FUNCTION float to_float(BFloat16 value) {
   return float_of(static_cast<std::uint32_t>(value.bits) << 16);
 }
-inline float to_float(Float16 value) {
+QH_FORMATS_FUNCTION float to_float(Float16 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000u) << 16;
   const std::uint32_t magnitude = value.bits & 0x7fffu;
   if (magnitude >= 0x7c00u) return float_of(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
@@ -56,19 +61,19 @@ inline float to_float(Float16 value) {
 }
 
 template <typename T>
-T from_float(float value);
+QH_FORMATS_FUNCTION T from_float(float value);
 template <>
-inline float from_float<float>(float value) {
+QH_FORMATS_FUNCTION float from_float<float>(float value) {
   return value;
 }
 template <>
-inline BFloat16 from_float<BFloat16>(float value) {
+QH_FORMATS_FUNCTION BFloat16 from_float<BFloat16>(float value) {
   const std::uint32_t bits = bits_of(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>(bits >> 16 | 0x40u)};
   return {static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16)};
 }
 template <>
-inline Float16 from_float<Float16>(float value) {
+QH_FORMATS_FUNCTION Float16 from_float<Float16>(float value) {
   const std::uint32_t bits = bits_of(value);
   const std::uint32_t sign = bits >> 16 & 0x8000u;
   const std::uint32_t magnitude = bits & 0x7fffffffu;
@@ -84,7 +89,7 @@ inline Float16 from_float<Float16>(float value) {
   return {static_cast<std::uint16_t>(sign | rounded >> 13)};
 }
 
-inline std::uint8_t float8_from_float(float value, const Float8Format& f) {
+QH_FORMATS_FUNCTION std::uint8_t float8_from_float(float value, const Float8Format& f) {
   const std::uint32_t bits = bits_of(value);
   const std::uint32_t sign = bits >> 24 & 0x80u;
   const std::uint32_t magnitude = bits & 0x7fffffffu;
@@ -107,7 +112,7 @@ inline std::uint8_t float8_from_float(float value, const Float8Format& f) {
   return static_cast<std::uint8_t>(sign | code);
 }
 
-inline float float_from_float8(std::uint8_t code, const Float8Format& f) {
+QH_FORMATS_FUNCTION float float_from_float8(std::uint8_t code, const Float8Format& f) {
   const std::uint32_t sign = static_cast<std::uint32_t>(code & 0x80u) << 24;
   const std::uint32_t magnitude = code & 0x7fu;
   if (f.unsigned_zero && code == 0x80u) return float_of(0x7fc00000u);

@@ -116,6 +116,47 @@ int64_t batch_at_once(const LinearKernel& kernel, int64_t columns) {
   return std::max<int64_t>(rows / 16 * 16, 128);
 }
 
+// The bias as the compute type has it, in float32; null when there is none.
+const float* widened_bias(const LinearRequest& request, Scratch& memory) {
+  if (!request.bias) return nullptr;
+  auto* bias = static_cast<float*>(memory.get(request.weight.rows * 4));
+  for (int64_t i = 0; i < request.weight.rows; ++i) {
+    bias[i] = rounded_to(request.compute, load_value(request.bias, request.bias_type, i));
+  }
+  return bias;
+}
+
+qh_status stage_input(const qh_exec& exec, const LinearKernel& kernel, const StageArgs& args) {
+  constexpr int64_t kElementsAtOnce = int64_t{1} << 16;
+  const int64_t rows = kElementsAtOnce / std::max<int64_t>(args.columns, 1);
+  const int64_t units = (args.batch + kernel.stage_grain - 1) / kernel.stage_grain;
+  auto body = [&](int64_t begin, int64_t end) {
+    kernel.stage(args, begin * kernel.stage_grain, std::min(end * kernel.stage_grain, args.batch));
+  };
+  return parallel(exec, units, std::max<int64_t>(rows / kernel.stage_grain, 1), body);
+}
+
+// The staged input times the weight, split by weight rows.
+qh_status multiply(const KernelTable& kernels, const qh_exec& exec, const LinearKernel& kernel,
+                   const NestedScales* nested, const LinearArgs& args) {
+  const PackedMatrix& weight = args.weight;
+  auto body = [&](int64_t begin, int64_t end) {
+    thread_local Scratch scratch;
+    thread_local Scratch scales;
+    void* memory = scratch.get(kernel.scratch_bytes(args.batch, weight.columns));
+    const int64_t last = std::min(end * kernel.row_grain, weight.rows);
+    const int64_t step = nested ? kRowsAtOnce : weight.rows;
+    for (int64_t row = begin * kernel.row_grain; row < last; row += step) {
+      LinearArgs part = args;
+      const int64_t part_end = std::min(row + step, last);
+      part.weight = with_scales(kernels, weight, nested, row, part_end, scales);
+      kernel.run(part, row, part_end, memory);
+    }
+  };
+  const int64_t units = (weight.rows + kernel.row_grain - 1) / kernel.row_grain;
+  return parallel(exec, units, std::max<int64_t>(kRowsAtOnce / kernel.row_grain, 1), body);
+}
+
 }  // namespace
 
 qh_status quantize(const KernelTable& kernels, const qh_exec& exec,
@@ -172,62 +213,28 @@ qh_status dequantize(const KernelTable& kernels, const qh_exec& exec,
 }
 
 qh_status linear(const KernelTable& kernels, const qh_exec& exec, const LinearRequest& request) {
+  thread_local Scratch staged_memory;
+  thread_local Scratch bias_memory;
   Order order;
   const LinearKernel& kernel = *choose_kernel(kernels, request, &order);
   const PackedMatrix& weight = request.weight;
-  thread_local Scratch staged_memory;
-  thread_local Scratch bias_memory;
-  float* bias = nullptr;
-  if (request.bias) {
-    bias = static_cast<float*>(bias_memory.get(weight.rows * 4));
-    for (int64_t i = 0; i < weight.rows; ++i) {
-      bias[i] = rounded_to(request.compute, load_value(request.bias, request.bias_type, i));
-    }
-  }
+  const float* bias = widened_bias(request, bias_memory);
   const int64_t element_bytes = float_bytes(request.input_type);
   const int64_t batch_step = batch_at_once(kernel, weight.columns);
   for (int64_t first = 0; first < request.batch; first += batch_step) {
     const int64_t batch = std::min(batch_step, request.batch - first);
     void* staged = staged_memory.get(kernel.staged_bytes(batch, weight.columns));
-    const StageArgs stage = {
-        static_cast<const char*>(request.input) + first * weight.columns * element_bytes,
-        request.input_type,
-        request.compute,
-        batch,
-        weight.columns,
-        order,
-        staged};
-    auto stage_body = [&](int64_t begin, int64_t end) {
-      kernel.stage(stage, begin * kernel.stage_grain, std::min(end * kernel.stage_grain, batch));
-    };
-    const int64_t stage_grain = std::max<int64_t>(
-        (int64_t{1} << 16) / std::max<int64_t>(weight.columns, 1) / kernel.stage_grain, 1);
-    qh_status status = parallel(exec, (batch + kernel.stage_grain - 1) / kernel.stage_grain,
-                                stage_grain, stage_body);
-    if (status != QH_OK) return status;
-    LinearArgs args = {weight,
-                       staged,
-                       batch,
-                       order,
-                       bias,
-                       request.compute,
-                       request.input_type,
-                       static_cast<char*>(request.output) + first * weight.rows * element_bytes};
-    auto body = [&](int64_t begin, int64_t end) {
-      thread_local Scratch scratch;
-      thread_local Scratch scales;
-      void* memory = scratch.get(kernel.scratch_bytes(batch, weight.columns));
-      const int64_t last = std::min(end * kernel.row_grain, weight.rows);
-      const int64_t step = request.nested ? kRowsAtOnce : weight.rows;
-      for (int64_t row = begin * kernel.row_grain; row < last; row += step) {
-        LinearArgs part = args;
-        const int64_t part_end = std::min(row + step, last);
-        part.weight = with_scales(kernels, weight, request.nested, row, part_end, scales);
-        kernel.run(part, row, part_end, memory);
-      }
-    };
-    const int64_t rows = (weight.rows + kernel.row_grain - 1) / kernel.row_grain;
-    status = parallel(exec, rows, std::max<int64_t>(kRowsAtOnce / kernel.row_grain, 1), body);
+    const void* input =
+        static_cast<const char*>(request.input) + first * weight.columns * element_bytes;
+    void* output = static_cast<char*>(request.output) + first * weight.rows * element_bytes;
+    qh_status status = stage_input(
+        exec, kernel,
+        {input, request.input_type, request.compute, batch, weight.columns, order, staged});
+    if (status == QH_OK) {
+      status = multiply(
+          kernels, exec, kernel, request.nested,
+          {weight, staged, batch, order, bias, request.compute, request.input_type, output});
+    }
     if (status != QH_OK) return status;
   }
   return QH_OK;

@@ -1,4 +1,5 @@
-// A qh_exec on a pool of threads that wait actively, as LibTorch's do, for benchmarks that are driven from Python.
+// A qh_exec on a pool of threads that wait actively, as LibTorch's do, for benchmarks that are
+// driven from Python.
 #include <quanthost/abi/tensor.h>
 
 #include <atomic>
@@ -27,6 +28,7 @@ class Pool {
     done_.store(0);
     status_.store(QH_OK);
     generation_.fetch_add(1);
+    generation_.notify_all();
     share();
     while (done_.load() + 1 < threads_) __builtin_ia32_pause();
     return status_.load();
@@ -38,7 +40,8 @@ class Pool {
     for (;;) {
       const std::int64_t begin = next_.fetch_add(loop_.chunk);
       if (begin >= loop_.count) return;
-      const std::int64_t end = begin + loop_.chunk < loop_.count ? begin + loop_.chunk : loop_.count;
+      const std::int64_t end =
+          begin + loop_.chunk < loop_.count ? begin + loop_.chunk : loop_.count;
       const qh_status status = loop_.body(loop_.arg, begin, end);
       if (status != QH_OK) status_.store(status);
     }
@@ -47,7 +50,8 @@ class Pool {
     for (unsigned seen = 0;;) {
       for (int spins = 0; generation_.load() == seen; ++spins) {
         __builtin_ia32_pause();
-        if (spins > 200000) std::this_thread::yield();
+        // A pool that spins while the other side is measured would take a core from it.
+        if (spins > 20000) generation_.wait(seen);
       }
       ++seen;
       share();
@@ -106,11 +110,12 @@ extern "C" const qh_exec* bench_exec(std::uint32_t threads) {
                                &pool,
                                allocate,
                                release,
-                               [](void* ctx, std::int64_t count, std::int64_t grain, qh_range_fn body,
-                                  void* arg) -> qh_status {
+                               [](void* ctx, std::int64_t count, std::int64_t grain,
+                                  qh_range_fn body, void* arg) -> qh_status {
                                  auto* p = static_cast<Pool*>(ctx);
                                  if (count <= 0) return QH_OK;
-                                 const std::int64_t share = (count + 4 * p->threads() - 1) / (4 * p->threads());
+                                 const std::int64_t share =
+                                     (count + 4 * p->threads() - 1) / (4 * p->threads());
                                  const std::int64_t chunk = share > grain ? share : grain;
                                  if (chunk >= count) return body(arg, 0, count);
                                  return p->run({body, arg, count, chunk});

@@ -1,0 +1,14 @@
+// Large tensors on the host: memory that is fast to fill (huge pages) and goes back to the system when it is freed.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace quanthost {
+
+// Smaller tensors come from LibTorch's allocator.
+inline constexpr std::size_t kLargeTensorBytes = std::size_t{1} << 20;
+
+// Uninitialized and contiguous. Throws kMemory, saying how much was asked for.
+at::Tensor empty_host_tensor(at::IntArrayRef shape, at::ScalarType type);
+
+}  // namespace quanthost

@@ -1,0 +1,31 @@
+// What a plugin's qh_session handle stands for: one load, quantization or save with its packages and its progress.
+#pragma once
+
+#include <quanthost/abi.h>
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "host/load/progress.hpp"
+
+namespace quanthost {
+
+// The function table of a package's provider.
+struct PackageTable {
+  const void* table;
+  qh_package* self;
+};
+
+struct Session {
+  std::map<std::string, std::string> package_versions;  // normalized name -> version
+  // Opens the provider of a package for a kind of device; throws with the true cause when there is none.
+  std::function<PackageTable(const std::string& package, const std::string& interface_id, const std::string& device_kind)>
+      package_table;
+  Progress* progress = nullptr;
+
+  qh_session* abi() { return reinterpret_cast<qh_session*>(this); }
+  static Session& from_abi(qh_session* session) { return *reinterpret_cast<Session*>(session); }
+};
+
+}  // namespace quanthost

@@ -124,7 +124,7 @@ DeviceMapRequest parse_device_map(std::string_view text, std::string_view accele
     request.map =
         device_map_from_json(Json(parse_yaml(read_text_file(path), path.string())), accelerator);
   } else {
-    request.map = DeviceMap({{"", normalize_device(text, accelerator)}});
+    request.map = DeviceMap::whole(normalize_device(text, accelerator));
   }
   return request;
 }

@@ -19,6 +19,7 @@ class DeviceMap {
   DeviceMap() = default;
   explicit DeviceMap(std::vector<std::pair<std::string, std::string>> entries)
       : entries_(std::move(entries)) {}
+  static DeviceMap whole(const std::string& device) { return DeviceMap(std::vector{std::pair{std::string(), device}}); }
 
   bool empty() const { return entries_.empty(); }
   const std::vector<std::pair<std::string, std::string>>& entries() const { return entries_; }

@@ -11,10 +11,6 @@ namespace {
 
 constexpr std::string_view kMethodKey = "quant_method";
 
-bool is_false(const OrderedJson* value) {
-  return !value || value->is_null() || *value == OrderedJson(false);
-}
-
 const OrderedJson* member(const OrderedJson& object, std::string_view key) {
   const auto found = object.find(key);
   return found == object.end() ? nullptr : &*found;
@@ -104,43 +100,6 @@ UserQuantization read_user_quantization(const std::filesystem::path& file) {
   }
   throw Error(ErrorKind::kValue, fmt::format("{}: names no method", file.string()),
               "add a line `method: ID`");
-}
-
-bool matches(const QuantizerSpec& spec, const OrderedJson& config) {
-  bool flagged = false;
-  for (const auto& [key, wanted] : spec.match.items()) {
-    const OrderedJson* found = member(config, key);
-    if (is_false(&wanted) ? !is_false(found) : (!found || *found != wanted)) return false;
-    flagged = flagged || wanted == OrderedJson(true);
-  }
-  const OrderedJson* method = member(config, kMethodKey);
-  return method && !method->is_null() ? *method == OrderedJson(spec.quant_method) : flagged;
-}
-
-const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& methods,
-                                 const OrderedJson& config) {
-  for (const QuantizerSpec* spec : methods) {
-    if (matches(*spec, config)) return spec;
-  }
-  if (is_false(member(config, kMethodKey))) {
-    throw Error(ErrorKind::kValue, "the checkpoint's quantization_config has no quant_method",
-                "make sure that the model was quantized and saved completely");
-  }
-  return nullptr;
-}
-
-const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& methods,
-                                  std::string_view id) {
-  std::vector<std::string> names;
-  for (const QuantizerSpec* spec : methods) {
-    if (spec->method == id) return *spec;
-    names.push_back(spec->method);
-  }
-  std::sort(names.begin(), names.end());
-  throw Error(ErrorKind::kValue, fmt::format("there is no quantization method \"{}\"", id),
-              names.empty()
-                  ? "no plugin that can be used provides one; see `quanthost plugins list`"
-                  : suggest_name(id, names));
 }
 
 MethodConfig config_for_quantizing(const QuantizerSpec& spec, const UserQuantization& user) {

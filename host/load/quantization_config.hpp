@@ -40,20 +40,6 @@ struct MethodConfig {
   std::vector<std::string> warnings;
 };
 
-// Does this quantization_config of a checkpoint belong to the method? By quant_method and the
-// equalities of the match rule. A config without quant_method belongs to a method whose rule names
-// a true flag that it carries (bitsandbytes' old files).
-bool matches(const QuantizerSpec& spec, const OrderedJson& quantization_config);
-
-// The method a checkpoint asks for; null when none of `methods` fits. Throws kValue when the config
-// names no method at all.
-const QuantizerSpec* find_method(const std::vector<const QuantizerSpec*>& methods,
-                                 const OrderedJson& quantization_config);
-
-// The method named `id`; throws kValue with the nearest name and the list when there is none.
-const QuantizerSpec& method_named(const std::vector<const QuantizerSpec*>& methods,
-                                  std::string_view id);
-
 // A model that is to be quantized while it loads.
 MethodConfig config_for_quantizing(const QuantizerSpec& spec, const UserQuantization& user);
 

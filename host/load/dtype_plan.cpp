@@ -22,9 +22,9 @@ at::ScalarType resolve_dtype(std::string_view requested, const Checkpoint& check
 
 bool KeepInFp32::applies_to(std::string_view parameter) const {
   if (!active_) return false;
-  const std::string dotted = "." + std::string(parameter) + ".";
+  const std::string dotted = fmt::format(".{}.", parameter);
   return std::any_of(modules_.begin(), modules_.end(), [&](const std::string& module) {
-    return dotted.find("." + module + ".") != std::string::npos;
+    return dotted.find(fmt::format(".{}.", module)) != std::string::npos;
   });
 }
 

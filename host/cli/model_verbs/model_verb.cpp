@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -13,10 +12,11 @@
 namespace quanthost::cli {
 namespace {
 
-std::atomic<bool> g_interrupted{false};
+CancelToken g_interrupt;
 
 void on_interrupt(int) {
-  if (g_interrupted.exchange(true)) ::_exit(static_cast<int>(ExitCode::kInterrupted));
+  if (g_interrupt.cancelled()) ::_exit(static_cast<int>(ExitCode::kInterrupted));
+  g_interrupt.cancel();
 }
 
 std::string bytes_text(double bytes) {
@@ -78,7 +78,9 @@ void watch_interrupts() {
   ::sigaction(SIGINT, &action, nullptr);
 }
 
-bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+bool interrupted() { return g_interrupt.cancelled(); }
+
+const CancelToken& interrupt_token() { return g_interrupt; }
 
 void throw_interrupted() {
   throw CommandError(ExitCode::kInterrupted, ErrorKind::kCancelled,

@@ -9,6 +9,7 @@
 
 #include "host/base/progress.hpp"
 #include "host/cli/session.hpp"
+#include "host/load/cancel.hpp"
 
 namespace quanthost::cli {
 
@@ -19,11 +20,16 @@ void add_tokenize(Verb root, Session& session);
 void add_detokenize(Verb root, Session& session);
 void add_forward(Verb root, Session& session);
 void add_run(Verb root, Session& session);
+void add_load(Verb root, Session& session);
+void add_plan(Verb root, Session& session);
+void add_quantize(Verb root, Session& session);
+void add_dequantize(Verb root, Session& session);
 void add_ppl(Verb root, Session& session);
 
 // Ctrl-C asks work to stop; a second one ends the process at once.
 void watch_interrupts();
 bool interrupted();
+const CancelToken& interrupt_token();  // cancelled by Ctrl-C
 [[noreturn]] void throw_interrupted();
 
 // A bar with rate and ETA on a terminal, a line every ten seconds elsewhere, nothing with --json or

@@ -1,0 +1,49 @@
+#include <memory>
+
+#include "host/cli/model_verbs/open_model.hpp"
+
+namespace quanthost::cli {
+namespace {
+
+int load(Session& session, const ModelOptions& flags) {
+  LoadSession work(session, flags);
+  LoadedModel loaded = work.plan();
+  work.run(loaded);
+  const LoadStats& stats = loaded.stats;
+  const double rate = stats.seconds > 0 ? static_cast<double>(stats.bytes_read) / stats.seconds : 0;
+  const std::string method = loaded.quantizer ? loaded.quantizer->config().spec->method : "";
+  if (session.json()) {
+    session.print_json("load", {{"model", flags.path},
+                                {"architecture", loaded.model->config().architecture},
+                                {"method", method.empty() ? OrderedJson() : OrderedJson(method)},
+                                {"dtype", name_of(to_qh_dtype(loaded.dtype))},
+                                {"device_map", OrderedJson(loaded.device_map.to_json())},
+                                {"keys", OrderedJson(loaded.keys.to_json())},
+                                {"seconds", stats.seconds},
+                                {"bytes_read", stats.bytes_read},
+                                {"bytes_per_second", rate},
+                                {"model_bytes", stats.model_bytes},
+                                {"peak_queue_bytes", stats.peak_queue_bytes},
+                                {"peak_rss_bytes", peak_rss_bytes()}});
+    return 0;
+  }
+  session.print(fmt::format("{} loaded in {:.3f} s: {:.1f} MB read at {:.2f} GB/s", loaded.model->config().architecture,
+                            stats.seconds, static_cast<double>(stats.bytes_read) / 1e6, rate / 1e9));
+  session.print(fmt::format("method {}, dtype {}, model {:.1f} MB, peak queue {:.1f} MB, peak memory {:.1f} MB",
+                            method.empty() ? "none" : method, name_of(to_qh_dtype(loaded.dtype)),
+                            static_cast<double>(stats.model_bytes) / 1e6, static_cast<double>(stats.peak_queue_bytes) / 1e6,
+                            static_cast<double>(peak_rss_bytes()) / 1e6));
+  return 0;
+}
+
+}  // namespace
+
+void add_load(Verb root, Session& session) {
+  auto flags = std::make_shared<ModelOptions>();
+  Verb verb = root.verb("load", "Load a model and say how long it took and how much memory",
+                          "  quanthost load models/smollm2 --method absmax8 --json");
+  add_model_options(verb, *flags);
+  verb.run([&session, flags] { return load(session, *flags); });
+}
+
+}  // namespace quanthost::cli

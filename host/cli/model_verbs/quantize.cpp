@@ -1,0 +1,55 @@
+#include <memory>
+
+#include "host/cli/model_verbs/open_model.hpp"
+#include "host/load/save.hpp"
+
+namespace quanthost::cli {
+namespace {
+
+struct QuantizeFlags : ModelOptions {
+  std::string out;
+};
+
+int quantize(Session& session, const QuantizeFlags& flags) {
+  LoadSession work(session, flags);
+  LoadedModel loaded = work.plan();
+  if (!loaded.quantizer) {
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "quantize needs a method", "add --method ID or --quant FILE");
+  }
+  if (loaded.quantizer->pre_quantized()) {
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
+                       fmt::format("{} is quantized already, with {}", flags.path, loaded.quantizer->config().spec->method),
+                       "dequantize it first with 'quanthost dequantize'");
+  }
+  need_serializable(*loaded.quantizer);
+  work.run(loaded);
+  SaveOptions save;
+  save.progress = &work.progress();
+  save.cancel = &interrupt_token();
+  save_model(loaded, flags.out, save);
+  if (session.json()) {
+    session.print_json("quantize", {{"out", flags.out},
+                                    {"method", loaded.quantizer->config().spec->method},
+                                    {"seconds", loaded.stats.seconds},
+                                    {"bytes_read", loaded.stats.bytes_read},
+                                    {"model_bytes", loaded.stats.model_bytes},
+                                    {"peak_rss_bytes", peak_rss_bytes()}});
+  } else {
+    session.print(fmt::format("{}: {:.1f} MB became {:.1f} MB in {:.2f} s", flags.out,
+                              static_cast<double>(loaded.stats.bytes_read) / 1e6,
+                              static_cast<double>(loaded.stats.model_bytes) / 1e6, loaded.stats.seconds));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_quantize(Verb root, Session& session) {
+  auto flags = std::make_shared<QuantizeFlags>();
+  Verb verb = root.verb("quantize", "Quantize a checkpoint and save it",
+                          "  quanthost quantize models/smollm2 out --method absmax8");
+  add_model_options(verb, *flags);
+  verb.argument("OUT", flags->out, "Directory to write").run([&session, flags] { return quantize(session, *flags); });
+}
+
+}  // namespace quanthost::cli

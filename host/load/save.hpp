@@ -1,0 +1,26 @@
+// Writing a loaded model as a checkpoint, and turning a quantized one back into a dense one.
+#pragma once
+
+#include <filesystem>
+
+#include "host/load/loader.hpp"
+
+namespace quanthost {
+
+struct SaveOptions {
+  std::uint64_t max_shard_bytes = 50'000'000'000;
+  Progress* progress = nullptr;
+  const CancelToken* cancel = nullptr;
+};
+
+// Throws kValue for a method whose models cannot be stored: before the work, where the caller asks first.
+void need_serializable(Quantizer& quantizer);
+
+// The directory appears whole or not at all: tensors, config.json with the quantization config, the quantizer's own files, and
+// what stays as it was (tokenizer, generation settings).
+void save_model(LoadedModel& loaded, const std::filesystem::path& directory, const SaveOptions& options = {});
+
+// Every quantized layer becomes a plain one; the model is no longer quantized, and saves without a quantization config.
+void dequantize_model(LoadedModel& loaded, qh_dtype dtype);
+
+}  // namespace quanthost

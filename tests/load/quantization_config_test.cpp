@@ -1,0 +1,130 @@
+#include "host/load/quantization_config.hpp"
+
+#include <gmock/gmock.h>
+
+#include "host/load/config_fields.hpp"
+
+namespace quanthost {
+namespace {
+
+using testing::HasSubstr;
+
+QuantizerSpec sample() {
+  QuantizerSpec spec;
+  spec.method = "sample_4bit";
+  spec.quant_method = "sample";
+  spec.match = {{"load_in_4bit", true}};
+  ConfigField bits;
+  bits.name = "bits";
+  bits.type = "int";
+  bits.default_value = 4;
+  bits.min = 2;
+  bits.max = 8;
+  ConfigField group;
+  group.name = "group_size";
+  group.type = "int";
+  group.default_value = 128;
+  ConfigField backend;
+  backend.name = "backend";
+  backend.type = "string";
+  backend.default_value = "auto";
+  backend.loading = true;
+  spec.config = {bits, group, backend};
+  return spec;
+}
+
+template <typename Body>
+Error error_of(Body&& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    return e;
+  }
+  ADD_FAILURE() << "nothing was refused";
+  return Error(ErrorKind::kInternal, "");
+}
+
+TEST(UserQuantization, ReadsValuesAsYaml) {
+  const auto user = user_quantization("m", {"a=4", "b=true", "c=0.5", "d=[x, y]", "e=nf4", "f=\"4\""});
+  EXPECT_EQ(user.values, (OrderedJson{{"a", 4}, {"b", true}, {"c", 0.5}, {"d", {"x", "y"}}, {"e", "nf4"}, {"f", "4"}}));
+}
+
+TEST(UserQuantization, RefusesSettingsWithoutAMethodOrAKey) {
+  EXPECT_THAT(error_of([] { user_quantization("", {"a=1"}); }).what(), HasSubstr("--method"));
+  EXPECT_THAT(error_of([] { user_quantization("m", {"=1"}); }).what(), HasSubstr("key=value"));
+  EXPECT_THAT(error_of([] { user_quantization("m", {"a=1", "a=2"}); }).what(), HasSubstr("twice"));
+}
+
+TEST(ConfigForQuantizing, FillsDefaultsAndTheMatchRule) {
+  const auto spec = sample();
+  const MethodConfig config = config_for_quantizing(spec, user_quantization("sample_4bit", {"bits=3"}));
+  EXPECT_FALSE(config.pre_quantized);
+  EXPECT_EQ(config.merged, (OrderedJson{{"quant_method", "sample"},
+                                        {"load_in_4bit", true},
+                                        {"bits", 3},
+                                        {"group_size", 128},
+                                        {"backend", "auto"}}));
+  EXPECT_FALSE(config.values[0].is_default);
+  EXPECT_TRUE(config.values[1].is_default);
+}
+
+TEST(ConfigForQuantizing, NamesTheNearestOptionForAnUnknownOne) {
+  const auto spec = sample();
+  const Error error = error_of([&] { config_for_quantizing(spec, user_quantization("sample_4bit", {"groupsize=64"})); });
+  EXPECT_EQ(error.kind(), ErrorKind::kValue);
+  EXPECT_THAT(error.what(), HasSubstr("did you mean \"group_size\"?"));
+}
+
+TEST(ConfigForQuantizing, RefusesWrongTypesAndRanges) {
+  const auto spec = sample();
+  for (const char* wrong : {"bits=9", "bits=four", "backend=7"}) {
+    const Error error = error_of([&] { config_for_quantizing(spec, user_quantization("sample_4bit", {wrong})); });
+    EXPECT_TRUE(error.kind() == ErrorKind::kValue || error.kind() == ErrorKind::kType) << wrong;
+    EXPECT_THAT(error.what(), HasSubstr("--set")) << wrong;
+  }
+}
+
+const OrderedJson kStored{{"quant_method", "sample"}, {"load_in_4bit", true}, {"bits", 8}, {"extra", {1, 2}}};
+
+TEST(ConfigForPreQuantized, TakesTheCheckpointsConfigAndKeepsUnknownKeys) {
+  const auto spec = sample();
+  const MethodConfig config = config_for_pre_quantized(spec, kStored, {});
+  EXPECT_TRUE(config.pre_quantized);
+  EXPECT_TRUE(config.warnings.empty());
+  EXPECT_EQ(config.merged, kStored);
+  EXPECT_EQ(config.values[0].value, OrderedJson(8));
+}
+
+TEST(ConfigForPreQuantized, LetsOnlyLoadingAttributesThroughAndSaysWhatItIgnores) {
+  const auto spec = sample();
+  const MethodConfig config =
+      config_for_pre_quantized(spec, kStored, user_quantization("sample_4bit", {"bits=3", "backend=fast"}));
+  EXPECT_EQ(config.values[0].value, OrderedJson(8));
+  EXPECT_EQ(config.values[2].value, OrderedJson("fast"));
+  ASSERT_EQ(config.warnings.size(), 1u);
+  EXPECT_THAT(config.warnings[0], HasSubstr("(backend)"));
+  EXPECT_THAT(config.warnings[0], HasSubstr("ignored: bits"));
+}
+
+TEST(ConfigForPreQuantized, RefusesAnotherMethodNamingBoth) {
+  const auto spec = sample();
+  const Error error = error_of([&] { config_for_pre_quantized(spec, kStored, user_quantization("other", {})); });
+  EXPECT_EQ(error.kind(), ErrorKind::kValue);
+  EXPECT_THAT(error.what(), HasSubstr("quantized with sample_4bit, but other was asked for"));
+}
+
+TEST(ConfigFields, HandOverTypedValuesAndUnknownKeysAsJson) {
+  const auto spec = sample();
+  const MethodConfig config = config_for_pre_quantized(spec, kStored, {});
+  const ConfigFields fields(config);
+  ASSERT_EQ(fields.size(), 6u);  // three declared, quant_method, load_in_4bit and extra
+  EXPECT_EQ(fields.data()[0].type, QH_CONFIG_INT);
+  EXPECT_EQ(fields.data()[0].integer, 8);
+  EXPECT_EQ(fields.data()[1].is_default, 1);
+  EXPECT_EQ(fields.data()[2].type, QH_CONFIG_STRING);
+  EXPECT_EQ(fields.data()[5].type, QH_CONFIG_JSON);
+  EXPECT_EQ(std::string(fields.data()[5].text.data, fields.data()[5].text.size), "[1,2]");
+}
+
+}  // namespace
+}  // namespace quanthost

@@ -1,0 +1,110 @@
+// The GPTQ checkpoint format: codes and zeros as bit streams in 32-bit words, two encodings of
+// zeros, planar words, and the group of each input row.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace quanthost::gptq {
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// `continuous`: code i takes the bits [i * bits, (i + 1) * bits) of a little-endian stream; 2, 3, 4
+// and 8 bits. `planar` ("gptq_p"): 32 codes take `bits` words, cut into planes whose widths divide
+// 32 (3 = 2 + 1, 5 = 4 + 1, 6 = 4 + 2, 7 = 4 + 2 + 1), the lowest bits first; 2 to 8 bits. Where
+// the width itself divides 32 the two are the same.
+enum class WordLayout { continuous, planar };
+
+// How a zero z is stored: v1 ("gptq") as z - 1, v2 ("gptq_v2" and "gptq_p") as z.
+enum class ZeroFormat { v1, v2 };
+
+// Throws qh::Error (value) naming the widths that `layout` holds.
+void check_bits(int bits, WordLayout layout = WordLayout::continuous);
+
+inline int largest_code(int bits) { return (1 << bits) - 1; }
+inline int symmetric_zero(int bits) { return 1 << (bits - 1); }
+
+// Words that hold `codes` codes.
+inline std::int64_t words_for(std::int64_t codes, int bits,
+                              WordLayout layout = WordLayout::continuous) {
+  const std::int64_t tail = codes % 32;
+  if (layout == WordLayout::planar && 32 % bits != 0) return (codes / 32 + (tail > 0)) * bits;
+  return codes / 32 * bits + ceil_div(tail * bits, 32);
+}
+
+// Code `index` of a continuous stream whose words lie `stride` apart.
+inline std::uint32_t code_at(const std::uint32_t* words, std::int64_t stride, std::int64_t index,
+                             int bits) {
+  const std::int64_t word = index * bits / 32;
+  const int shift = static_cast<int>(index * bits % 32);
+  std::uint32_t code = words[word * stride] >> shift;
+  if (shift + bits > 32) code |= words[(word + 1) * stride] << (32 - shift);
+  return code & static_cast<std::uint32_t>(largest_code(bits));
+}
+
+// One stream: `count` codes `code_stride` apart, in words `word_stride` apart. Packing writes every
+// word of the stream; bits that belong to no code are 0. A code above largest_code(bits) is
+// refused.
+void pack(std::span<const std::uint8_t> codes, std::int64_t count, std::int64_t code_stride,
+          int bits, WordLayout layout, std::uint32_t* words, std::int64_t word_stride);
+void unpack(const std::uint32_t* words, std::int64_t word_stride, std::int64_t count, int bits,
+            WordLayout layout, std::uint8_t* codes, std::int64_t code_stride);
+
+// qweight [words_for(inputs), outputs] of codes [inputs, outputs]: a stream down each column.
+std::vector<std::uint32_t> pack_weight(std::span<const std::uint8_t> codes, std::int64_t inputs,
+                                       std::int64_t outputs, int bits,
+                                       WordLayout layout = WordLayout::continuous);
+std::vector<std::uint8_t> unpack_weight(std::span<const std::uint32_t> qweight, std::int64_t inputs,
+                                        std::int64_t outputs, int bits,
+                                        WordLayout layout = WordLayout::continuous);
+
+// qzeros [groups, words_for(outputs)] of zeros [groups, outputs], in v2: a stream along each row.
+std::vector<std::uint32_t> pack_zeros(std::span<const std::uint8_t> zeros, std::int64_t groups,
+                                      std::int64_t outputs, int bits,
+                                      WordLayout layout = WordLayout::continuous);
+std::vector<std::uint8_t> unpack_zeros(std::span<const std::uint32_t> qzeros, std::int64_t groups,
+                                       std::int64_t outputs, int bits,
+                                       WordLayout layout = WordLayout::continuous);
+
+// Rewrites continuous qzeros in place. 2, 4 and 8 bits add to or subtract from whole words, so that
+// a zero of 0 borrows from its neighbours and only the way back restores them: that is what
+// existing files hold. 3 bits wrap each zero on its own.
+void convert_zeros(std::span<std::uint32_t> qzeros, std::int64_t groups, std::int64_t outputs,
+                   int bits, ZeroFormat from, ZeroFormat to);
+
+// The format that symmetric zeros show by themselves; nothing when some zero is no symmetric one.
+std::optional<ZeroFormat> symmetric_zero_format(std::span<const std::uint32_t> qzeros,
+                                                std::int64_t groups, std::int64_t outputs,
+                                                int bits);
+
+// What to read a tensor as. Configurations are known to carry the label of another step of the
+// pipeline that wrote them; symmetric zeros decide then.
+struct DetectedZeros {
+  ZeroFormat format;
+  bool label_is_wrong;
+};
+DetectedZeros detect_zero_format(ZeroFormat label, bool symmetric,
+                                 std::span<const std::uint32_t> qzeros, std::int64_t groups,
+                                 std::int64_t outputs, int bits);
+
+// Groups of `inputs` rows; a group size of -1 is one group. The last group may be short.
+inline std::int64_t groups_of(std::int64_t inputs, std::int64_t group_size) {
+  return group_size < 0 ? 1 : ceil_div(inputs, group_size);
+}
+// g_idx of a layer without activation order.
+std::vector<std::int32_t> consecutive_groups(std::int64_t inputs, std::int64_t group_size);
+// Throws qh::Error (value) when an entry of g_idx names no group.
+void check_group_index(std::span<const std::int32_t> g_idx, std::int64_t groups);
+// The rows ordered by group, rows of one group in their own order.
+std::vector<std::int32_t> rows_by_group(std::span<const std::int32_t> g_idx, std::int64_t groups);
+
+// The dense matrix [inputs, outputs]: scales[g][n] * (code - zero), rounded once to T, which is
+// float, cpu::Float16 or cpu::BFloat16. The specification of every kernel.
+template <typename T>
+std::vector<T> dequantize(std::span<const std::uint8_t> codes, std::span<const std::uint8_t> zeros,
+                          std::span<const T> scales, std::span<const std::int32_t> g_idx,
+                          std::int64_t outputs);
+
+}  // namespace quanthost::gptq

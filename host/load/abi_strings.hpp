@@ -53,7 +53,9 @@ inline std::vector<std::string> to_strings(qh_str_list list) {
 // Sinks that collect what the other side emits; `out` must outlive the call.
 inline qh_str_sink collect_strings(std::vector<std::string>& out) {
   return {&out, [](void* ctx, qh_str value) -> qh_status {
-            return guard_call([&] { static_cast<std::vector<std::string>*>(ctx)->emplace_back(from_abi(value)); });
+            return guard_call([&] {
+              static_cast<std::vector<std::string>*>(ctx)->emplace_back(from_abi(value));
+            });
           }};
 }
 inline qh_str_sink collect_text(std::string& out) {
@@ -64,7 +66,8 @@ inline qh_str_sink collect_text(std::string& out) {
 inline qh_pair_sink collect_pairs(std::vector<std::pair<std::string, std::string>>& out) {
   return {&out, [](void* ctx, qh_str key, qh_str value) -> qh_status {
             return guard_call([&] {
-              static_cast<std::vector<std::pair<std::string, std::string>>*>(ctx)->emplace_back(from_abi(key), from_abi(value));
+              static_cast<std::vector<std::pair<std::string, std::string>>*>(ctx)->emplace_back(
+                  from_abi(key), from_abi(value));
             });
           }};
 }

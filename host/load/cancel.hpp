@@ -9,7 +9,9 @@ namespace quanthost {
 
 class CancelToken {
  public:
-  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }  // any thread, also a signal handler
+  void cancel() noexcept {
+    cancelled_.store(true, std::memory_order_relaxed);
+  }  // any thread, also a signal handler
   bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
   void check() const {
     if (cancelled()) throw Error(ErrorKind::kCancelled, "cancelled");

@@ -7,7 +7,8 @@
 namespace quanthost {
 
 ConfigFields::ConfigFields(const MethodConfig& config) {
-  for (const ConfigValue& value : config.values) add(value.field->name, value.field->type, value.value, value.is_default);
+  for (const ConfigValue& value : config.values)
+    add(value.field->name, value.field->type, value.value, value.is_default);
   for (const auto& [key, value] : config.merged.items()) {
     const auto declared = [&](const ConfigValue& known) { return known.field->name == key; };
     if (std::none_of(config.values.begin(), config.values.end(), declared)) {
@@ -16,7 +17,8 @@ ConfigFields::ConfigFields(const MethodConfig& config) {
   }
 }
 
-void ConfigFields::add(std::string_view name, std::string_view declared_type, const OrderedJson& value, bool is_default) {
+void ConfigFields::add(std::string_view name, std::string_view declared_type,
+                       const OrderedJson& value, bool is_default) {
   qh_config_field field{};
   field.name = to_abi(name);
   field.is_default = is_default;
@@ -32,7 +34,8 @@ void ConfigFields::add(std::string_view name, std::string_view declared_type, co
     field.type = QH_CONFIG_STRING;
     field.text = to_abi(texts_.emplace_back(value.get<std::string>()));
   } else {
-    field.type = value.is_number_integer() && declared_type != "float" ? QH_CONFIG_INT : QH_CONFIG_FLOAT;
+    field.type =
+        value.is_number_integer() && declared_type != "float" ? QH_CONFIG_INT : QH_CONFIG_FLOAT;
     field.number = value.get<double>();
     if (field.type == QH_CONFIG_INT) field.integer = value.get<std::int64_t>();
   }

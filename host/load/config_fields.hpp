@@ -19,7 +19,8 @@ class ConfigFields {
   std::uint64_t size() const { return fields_.size(); }
 
  private:
-  void add(std::string_view name, std::string_view declared_type, const OrderedJson& value, bool is_default);
+  void add(std::string_view name, std::string_view declared_type, const OrderedJson& value,
+           bool is_default);
 
   std::vector<qh_config_field> fields_;
   std::deque<std::string> texts_;  // a deque keeps its elements in place

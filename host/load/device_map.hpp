@@ -19,7 +19,9 @@ class DeviceMap {
   DeviceMap() = default;
   explicit DeviceMap(std::vector<std::pair<std::string, std::string>> entries)
       : entries_(std::move(entries)) {}
-  static DeviceMap whole(const std::string& device) { return DeviceMap(std::vector{std::pair{std::string(), device}}); }
+  static DeviceMap whole(const std::string& device) {
+    return DeviceMap(std::vector{std::pair{std::string(), device}});
+  }
 
   bool empty() const { return entries_.empty(); }
   const std::vector<std::pair<std::string, std::string>>& entries() const { return entries_; }

@@ -16,14 +16,18 @@
 namespace quanthost {
 namespace {
 
-// LibTorch looks for its CUDA hooks once, so the library has to be there before the first question. Empty: CUDA can be used.
+// LibTorch looks for its CUDA hooks once, so the library has to be there before the first question.
+// Empty: CUDA can be used.
 const std::string& why_no_cuda() {
   static const std::string reason = []() -> std::string {
-    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) return std::string("no CUDA driver: ") + dlerror();
+    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL))
+      return std::string("no CUDA driver: ") + dlerror();
     Dl_info here{};
-    if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &here)) return "LibTorch's own folder is unknown";
+    if (!dladdr(reinterpret_cast<void*>(&at::globalContext), &here))
+      return "LibTorch's own folder is unknown";
     const auto library = std::filesystem::path(here.dli_fname).parent_path() / "libtorch_cuda.so";
-    if (!dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL)) return std::string("LibTorch has no CUDA library: ") + dlerror();
+    if (!dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL))
+      return std::string("LibTorch has no CUDA library: ") + dlerror();
     return at::detail::getCUDAHooks().deviceCount() > 0 ? "" : "the CUDA driver sees no device";
   }();
   return reason;
@@ -76,19 +80,25 @@ at::Device memory_device(std::string_view device) {
   if (kind == "cpu" || kind == "disk" || kind == "emulated") return at::kCPU;
   const int index = index_of(device);
   if (kind != "cuda") {
-    throw Error(ErrorKind::kRuntime, fmt::format("device {} cannot hold tensors here: LibTorch has no such device", device),
-                "use cpu, or cuda:N where there is one");
+    throw Error(
+        ErrorKind::kRuntime,
+        fmt::format("device {} cannot hold tensors here: LibTorch has no such device", device),
+        "use cpu, or cuda:N where there is one");
   }
-  if (!why_no_cuda().empty()) throw Error(ErrorKind::kRuntime, fmt::format("device {} is not there: {}", device, why_no_cuda()));
+  if (!why_no_cuda().empty())
+    throw Error(ErrorKind::kRuntime,
+                fmt::format("device {} is not there: {}", device, why_no_cuda()));
   const int count = at::detail::getCUDAHooks().deviceCount();
-  if (index >= count) fail(ErrorKind::kRuntime, "device {} is not there: CUDA sees {} devices", device, count);
+  if (index >= count)
+    fail(ErrorKind::kRuntime, "device {} is not there: CUDA sees {} devices", device, count);
   return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
 }
 
 std::vector<std::string> usable_devices() {
   std::vector<std::string> devices;
   if (why_no_cuda().empty()) {
-    for (int i = 0; i < at::detail::getCUDAHooks().deviceCount(); ++i) devices.push_back(fmt::format("cuda:{}", i));
+    for (int i = 0; i < at::detail::getCUDAHooks().deviceCount(); ++i)
+      devices.push_back(fmt::format("cuda:{}", i));
   }
   devices.push_back("cpu");
   return devices;
@@ -98,7 +108,8 @@ std::string default_accelerator() { return "cuda"; }
 
 double free_bytes(std::string_view device) {
   if (device_kind(device) != "cuda") return free_host_bytes();
-  const auto [free, total] = c10::getDeviceAllocator(at::kCUDA)->getMemoryInfo(memory_device(device).index());
+  const auto [free, total] =
+      c10::getDeviceAllocator(at::kCUDA)->getMemoryInfo(memory_device(device).index());
   return static_cast<double>(free);
 }
 

@@ -1,4 +1,5 @@
-// The devices of this machine by name: "cpu", "cuda:0", and emulated ones that compute on host memory.
+// The devices of this machine by name: "cpu", "cuda:0", and emulated ones that compute on host
+// memory.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -12,8 +13,8 @@ namespace quanthost {
 // The kind before the colon: "cuda" of "cuda:1".
 std::string_view device_kind(std::string_view device);
 
-// Where the tensors of a device lie. Opens LibTorch's CUDA library when a CUDA device is first asked for. Throws kRuntime,
-// with the first cause, for a device that is not there.
+// Where the tensors of a device lie. Opens LibTorch's CUDA library when a CUDA device is first
+// asked for. Throws kRuntime, with the first cause, for a device that is not there.
 at::Device memory_device(std::string_view device);
 
 // The devices that can be used, best first; always ends with "cpu".

@@ -8,7 +8,8 @@ at::ScalarType resolve_dtype(std::string_view requested, const Checkpoint& check
   if (!requested.empty() && requested != "auto") {
     const at::ScalarType type = to_scalar_type(qh_dtype_named(requested));
     if (!at::isFloatingType(type)) {
-      throw Error(ErrorKind::kValue, fmt::format("a model cannot be loaded in {}: only in a floating type", requested),
+      throw Error(ErrorKind::kValue,
+                  fmt::format("a model cannot be loaded in {}: only in a floating type", requested),
                   "write float32, float16, bfloat16 or auto");
     }
     return type;

@@ -9,10 +9,12 @@
 
 namespace quanthost {
 
-// "auto": config.json's type, else that of the first floating tensor, else float32. Throws kValue for what is no type.
+// "auto": config.json's type, else that of the first floating tensor, else float32. Throws kValue
+// for what is no type.
 at::ScalarType resolve_dtype(std::string_view requested, const Checkpoint& checkpoint);
 
-// Modules of the model's keep_in_fp32 list stay in float32 when it is loaded in float16, as transformers does it.
+// Modules of the model's keep_in_fp32 list stay in float32 when it is loaded in float16, as
+// transformers does it.
 class KeepInFp32 {
  public:
   KeepInFp32(std::vector<std::string> modules, at::ScalarType load_type)

@@ -29,15 +29,16 @@ qh_status parallel_ranges(std::int64_t count, std::int64_t grain, qh_range_fn bo
   std::mutex mutex;
   std::optional<Error> first;  // a worker's error has to reach the thread that asked
   std::int64_t first_begin = 0;
-  at::parallel_for(0, count, std::max<std::int64_t>(grain, 1), [&](std::int64_t begin, std::int64_t end) {
-    const qh_status status = body(arg, begin, end);
-    if (status == QH_OK) return;
-    Error error = take_call_error(status);
-    std::lock_guard lock(mutex);
-    if (first && first_begin < begin) return;
-    first.emplace(std::move(error));
-    first_begin = begin;
-  });
+  at::parallel_for(0, count, std::max<std::int64_t>(grain, 1),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     const qh_status status = body(arg, begin, end);
+                     if (status == QH_OK) return;
+                     Error error = take_call_error(status);
+                     std::lock_guard lock(mutex);
+                     if (first && first_begin < begin) return;
+                     first.emplace(std::move(error));
+                     first_begin = begin;
+                   });
   if (!first) return QH_OK;
   leave_call_error(first->kind(), first->message(), first->hint());
   return static_cast<qh_status>(first->kind());
@@ -62,7 +63,8 @@ std::int32_t Exec::allocate(void* ctx, std::uint64_t bytes, void** out) {
   return guard_call([&] {
     const auto& exec = *static_cast<Exec*>(ctx);
     const c10::impl::VirtualGuardImpl device(exec.memory_.type());
-    const at::Device before = exec.memory_.is_cpu() ? exec.memory_ : device.exchangeDevice(exec.memory_);
+    const at::Device before =
+        exec.memory_.is_cpu() ? exec.memory_ : device.exchangeDevice(exec.memory_);
     *out = c10::GetAllocator(exec.memory_.type())->raw_allocate(bytes);
     if (!exec.memory_.is_cpu()) device.uncheckedSetDevice(before);
   });
@@ -72,7 +74,8 @@ void Exec::release(void* ctx, void* memory) {
   c10::GetAllocator(static_cast<Exec*>(ctx)->memory_.type())->raw_deallocate(memory);
 }
 
-std::int32_t Exec::run_parallel(void*, std::int64_t count, std::int64_t grain, qh_range_fn body, void* arg) {
+std::int32_t Exec::run_parallel(void*, std::int64_t count, std::int64_t grain, qh_range_fn body,
+                                void* arg) {
   return parallel_ranges(count, grain, body, arg);
 }
 

@@ -1,4 +1,5 @@
-// Where and how calls into plugins do their work on one device: the host's threads, its allocator, its stream.
+// Where and how calls into plugins do their work on one device: the host's threads, its allocator,
+// its stream.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -33,7 +34,8 @@ class Exec {
  private:
   static std::int32_t allocate(void* ctx, std::uint64_t bytes, void** out);
   static void release(void* ctx, void* memory);
-  static std::int32_t run_parallel(void* ctx, std::int64_t count, std::int64_t grain, qh_range_fn body, void* arg);
+  static std::int32_t run_parallel(void* ctx, std::int64_t count, std::int64_t grain,
+                                   qh_range_fn body, void* arg);
   static std::int32_t is_cancelled(void* ctx);
   static void report(void* ctx, std::uint64_t done, std::uint64_t total);
 
@@ -59,7 +61,8 @@ class Execs {
   std::map<std::string, std::shared_ptr<Exec>> by_device_;
 };
 
-// Splits [0, count) over LibTorch's threads and returns the first failure; its error is left on the calling thread.
+// Splits [0, count) over LibTorch's threads and returns the first failure; its error is left on the
+// calling thread.
 qh_status parallel_ranges(std::int64_t count, std::int64_t grain, qh_range_fn body, void* arg);
 
 }  // namespace quanthost

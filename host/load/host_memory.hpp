@@ -1,4 +1,5 @@
-// Large tensors on the host: memory that is fast to fill (huge pages) and goes back to the system when it is freed.
+// Large tensors on the host: memory that is fast to fill (huge pages) and goes back to the system
+// when it is freed.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,4 +1,5 @@
-// The decisions of a load, in transformers' order: config, quantizer, environment, dtype, device map, modules, keys.
+// The decisions of a load, in transformers' order: config, quantizer, environment, dtype, device
+// map, modules, keys.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -17,7 +18,9 @@ namespace {
 
 void report(LoadedModel& loaded, std::vector<Diagnostic> diagnostics) {
   for (Diagnostic& diagnostic : diagnostics) {
-    const std::string text = diagnostic.hint.empty() ? diagnostic.message : diagnostic.message + " (" + diagnostic.hint + ")";
+    const std::string text = diagnostic.hint.empty()
+                                 ? diagnostic.message
+                                 : diagnostic.message + " (" + diagnostic.hint + ")";
     if (diagnostic.warning) {
       log::warn("load", "{}", text);
     } else {
@@ -27,7 +30,8 @@ void report(LoadedModel& loaded, std::vector<Diagnostic> diagnostics) {
   }
 }
 
-// The kinds of devices that this load may touch: packages are resolved for these before a plugin is opened.
+// The kinds of devices that this load may touch: packages are resolved for these before a plugin is
+// opened.
 std::vector<std::string> device_kinds(const DeviceMapRequest& request) {
   std::set<std::string> kinds{"cpu"};
   if (request.map) {
@@ -45,7 +49,8 @@ struct Chosen {
   std::optional<OrderedJson> checkpoint_config;  // set: the checkpoint is quantized
 };
 
-std::optional<Chosen> choose_method(PluginHost& plugins, const LoadOptions& options, const Checkpoint& checkpoint) {
+std::optional<Chosen> choose_method(PluginHost& plugins, const LoadOptions& options,
+                                    const Checkpoint& checkpoint) {
   if (const Json* config = checkpoint.quantization_config()) {
     return Chosen{plugins.match_checkpoint(*config), OrderedJson(*config)};
   }
@@ -58,14 +63,18 @@ void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedMod
   if (!chosen) return;
   const QuantizerSpec& spec = *chosen->method.spec;
   if (!chosen->checkpoint_config && spec.requires_calibration) {
-    throw Error(ErrorKind::kValue,
-                fmt::format("the method {} can only load models that were quantized already, and {} was not", spec.method,
-                            options.checkpoint.string()),
-                "load a checkpoint that was quantized with it");
+    throw Error(
+        ErrorKind::kValue,
+        fmt::format(
+            "the method {} can only load models that were quantized already, and {} was not",
+            spec.method, options.checkpoint.string()),
+        "load a checkpoint that was quantized with it");
   }
-  OpenedPlan opened = plugins.open(plugins.resolve(chosen->method, device_kinds(options.device_map)));
+  OpenedPlan opened =
+      plugins.open(plugins.resolve(chosen->method, device_kinds(options.device_map)));
   MethodConfig config = chosen->checkpoint_config
-                            ? config_for_pre_quantized(opened.spec(), *chosen->checkpoint_config, options.quantization)
+                            ? config_for_pre_quantized(opened.spec(), *chosen->checkpoint_config,
+                                                       options.quantization)
                             : config_for_quantizing(opened.spec(), options.quantization);
   for (const std::string& warning : config.warnings) report(loaded, {{true, warning, ""}});
 
@@ -74,16 +83,19 @@ void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedMod
     loaded.session->package_versions[normalized_name(package.name)] = package.version;
   }
   loaded.session->progress = options.progress;
-  loaded.session->package_table = [opened](const std::string& package, const std::string& interface_id,
+  loaded.session->package_table = [opened](const std::string& package,
+                                           const std::string& interface_id,
                                            const std::string& kind) -> PackageTable {
     const LoadedPlugin::Package found = opened.package(package, interface_id, kind);
     return {found.table, found.self};
   };
-  loaded.quantizer = std::make_unique<Quantizer>(opened.plugin().handle(), opened.quantizer(), opened.plugin().manifest().id,
-                                                 std::move(config), *loaded.session, options.trace);
+  loaded.quantizer = std::make_unique<Quantizer>(opened.plugin().handle(), opened.quantizer(),
+                                                 opened.plugin().manifest().id, std::move(config),
+                                                 *loaded.session, options.trace);
 }
 
-at::ScalarType choose_dtype(const LoadOptions& options, const Checkpoint& checkpoint, Quantizer* quantizer) {
+at::ScalarType choose_dtype(const LoadOptions& options, const Checkpoint& checkpoint,
+                            Quantizer* quantizer) {
   const bool said = !options.dtype.empty() && options.dtype != "auto";
   if (!quantizer) return resolve_dtype(options.dtype, checkpoint);
   const qh_dtype asked = said ? to_qh_dtype(resolve_dtype(options.dtype, checkpoint)) : qh_dtype{};
@@ -93,7 +105,8 @@ at::ScalarType choose_dtype(const LoadOptions& options, const Checkpoint& checkp
 
 MemoryLimits measured_limits() {
   MemoryLimits limits;
-  for (const std::string& device : usable_devices()) limits.emplace_back(device, free_bytes(device));
+  for (const std::string& device : usable_devices())
+    limits.emplace_back(device, free_bytes(device));
   for (auto& [device, bytes] : limits) {
     if (device == "cpu") bytes *= 0.9;  // conversions need room beyond the model
   }
@@ -106,7 +119,8 @@ DeviceMap infer_map(const LoadOptions& options, LoadedModel& loaded, const Model
   const DeviceStrategy strategy = *options.device_map.strategy;
   if (strategy != DeviceStrategy::kSequential) {
     limits = balanced_memory(outline, limits,
-                             strategy == DeviceStrategy::kBalancedLow0 ? FirstDevice::kKeepFree : FirstDevice::kFullShare,
+                             strategy == DeviceStrategy::kBalancedLow0 ? FirstDevice::kKeepFree
+                                                                       : FirstDevice::kFullShare,
                              from);
   }
   if (loaded.quantizer) limits = loaded.quantizer->adjust_max_memory(limits);
@@ -116,46 +130,53 @@ DeviceMap infer_map(const LoadOptions& options, LoadedModel& loaded, const Model
 // A map that the user gave is held against the limits before anything is read.
 void check_limits(const LoadOptions& options, LoadedModel& loaded, const ModelOutline& outline) {
   if (!options.max_memory) return;
-  const MemoryLimits limits =
-      loaded.quantizer ? loaded.quantizer->adjust_max_memory(*options.max_memory) : *options.max_memory;
+  const MemoryLimits limits = loaded.quantizer
+                                  ? loaded.quantizer->adjust_max_memory(*options.max_memory)
+                                  : *options.max_memory;
   for (const auto& [device, need] : bytes_per_device(outline, loaded.device_map)) {
     for (const auto& [limited, bytes] : limits) {
       if (limited != device || need <= bytes || device == "disk") continue;
       const DeviceMap fitting = infer_device_map(outline, limits);
       throw Error(ErrorKind::kMemory,
-                  fmt::format("the model needs {:.0f} bytes on {}, but at most {:.0f} are allowed; nothing was read", need,
-                              device, bytes),
+                  fmt::format("the model needs {:.0f} bytes on {}, but at most {:.0f} are allowed; "
+                              "nothing was read",
+                              need, device, bytes),
                   fmt::format("this would fit: --device-map '{}'", fitting.to_json().dump()));
     }
   }
 }
 
-void place_modules(const LoadOptions& options, LoadedModel& loaded, const std::optional<DeviceMap>& requested) {
+void place_modules(const LoadOptions& options, LoadedModel& loaded,
+                   const std::optional<DeviceMap>& requested) {
   std::vector<std::string> in_fp32;
   const KeepInFp32 keep(loaded.context->info().keep_in_fp32, loaded.dtype);
   for (const ModelTensor& tensor : loaded.context->tensors()) {
     if (keep.applies_to(tensor.name)) in_fp32.push_back(tensor.name);
   }
-  const ModelOutline outline = outline_of(*loaded.context, loaded.quantizer.get(), loaded.dtype, in_fp32);
+  const ModelOutline outline =
+      outline_of(*loaded.context, loaded.quantizer.get(), loaded.dtype, in_fp32);
   if (requested) {
     loaded.device_map = *requested;
     check_limits(options, loaded, outline);
   } else if (options.device_map.strategy) {
     loaded.device_map = infer_map(options, loaded, outline);
     if (loaded.quantizer) {
-      report(loaded, loaded.quantizer->validate_environment(loaded.device_map, to_qh_dtype(loaded.dtype), usable_devices(),
-                                                            MapState::kInferred));
+      report(loaded,
+             loaded.quantizer->validate_environment(loaded.device_map, to_qh_dtype(loaded.dtype),
+                                                    usable_devices(), MapState::kInferred));
     }
   } else {
     loaded.device_map = DeviceMap::whole("cpu");
     check_limits(options, loaded, outline);
   }
   for (const std::string& device : loaded.device_map.devices()) {
-    if (device != "disk") loaded.execs->on(device);  // a device that is not there is named now, not after an hour
+    if (device != "disk")
+      loaded.execs->on(device);  // a device that is not there is named now, not after an hour
   }
 }
 
-// The model's name of every stored tensor, decided while the modules are still the architecture's own.
+// The model's name of every stored tensor, decided while the modules are still the architecture's
+// own.
 std::map<std::string, std::string> model_names(model::Model& model, const Checkpoint& checkpoint,
                                                const std::vector<std::string>& model_keys) {
   std::vector<std::string> stored_keys;
@@ -193,8 +214,10 @@ void plan_tensors(LoadedModel& loaded, const std::map<std::string, std::string>&
       view.ndim = static_cast<std::int32_t>(stored.shape().size());
       view.dtype = to_qh_dtype(stored_type);
       view.shape = const_cast<std::int64_t*>(stored.shape().data());
-      plan.quantized = quantizer->check_quantized_param(context, name, view, device, loaded.device_map);
-      if (plan.quantized && !quantizer->pre_quantized()) plan.row_granularity = quantizer->row_granularity(context, name);
+      plan.quantized =
+          quantizer->check_quantized_param(context, name, view, device, loaded.device_map);
+      if (plan.quantized && !quantizer->pre_quantized())
+        plan.row_granularity = quantizer->row_granularity(context, name);
     }
     const auto known = expected.find(name);
     if (!plan.quantized && known == expected.end()) {
@@ -202,8 +225,9 @@ void plan_tensors(LoadedModel& loaded, const std::map<std::string, std::string>&
       continue;
     }
     found.insert(name);
-    const bool keeps_type = !at::isFloatingType(stored_type) ||
-                            (quantizer && quantizer->pre_quantized() && (plan.quantized || (known->second.plugin != nullptr)));
+    const bool keeps_type =
+        !at::isFloatingType(stored_type) || (quantizer && quantizer->pre_quantized() &&
+                                             (plan.quantized || (known->second.plugin != nullptr)));
     const at::ScalarType wanted = keep.applies_to(name) ? at::kFloat : loaded.dtype;
     if (!keeps_type && stored_type != wanted) plan.cast = wanted;
     if (!plan.quantized && !known->second.plugin && known->second.shape != stored.shape()) {
@@ -217,15 +241,18 @@ void plan_tensors(LoadedModel& loaded, const std::map<std::string, std::string>&
   for (const ModelTensor& tensor : context.tensors()) {
     if (tensor.persistent) expected_keys.push_back(tensor.name);
   }
-  if (quantizer) expected_keys = quantizer->update_expected_keys(context, expected_keys, loaded_keys);
+  if (quantizer)
+    expected_keys = quantizer->update_expected_keys(context, expected_keys, loaded_keys);
   for (const std::string& key : expected_keys) {
     const auto known = expected.find(key);
     const std::string owner = known == expected.end() ? "" : known->second.tied_to;
     if (!found.contains(key) && (owner.empty() || !found.contains(owner))) missing.push_back(key);
   }
   const std::string prefix = context.info().base_prefix;
-  loaded.keys.missing = quantizer ? quantizer->update_missing_keys(context, missing, prefix) : missing;
-  loaded.keys.unexpected = quantizer ? quantizer->update_unexpected_keys(context, unexpected, prefix) : unexpected;
+  loaded.keys.missing =
+      quantizer ? quantizer->update_missing_keys(context, missing, prefix) : missing;
+  loaded.keys.unexpected =
+      quantizer ? quantizer->update_unexpected_keys(context, unexpected, prefix) : unexpected;
 }
 
 void judge_keys(const LoadedModel& loaded, const LoadOptions& options) {
@@ -233,22 +260,26 @@ void judge_keys(const LoadedModel& loaded, const LoadOptions& options) {
   if (!keys.mismatched.empty()) {
     const ShapeMismatch& first = keys.mismatched.front();
     throw Error(ErrorKind::kRuntime,
-                fmt::format("{}: tensor {} in {} has shape {}, the model needs {}{}", options.checkpoint.string(), first.name,
-                            first.file, shape_text(first.found), shape_text(first.expected),
-                            keys.mismatched.size() > 1 ? fmt::format(" ({} more)", keys.mismatched.size() - 1) : ""),
+                fmt::format("{}: tensor {} in {} has shape {}, the model needs {}{}",
+                            options.checkpoint.string(), first.name, first.file,
+                            shape_text(first.found), shape_text(first.expected),
+                            keys.mismatched.size() > 1
+                                ? fmt::format(" ({} more)", keys.mismatched.size() - 1)
+                                : ""),
                 "config.json and the tensors are of different models");
   }
   if (!keys.missing.empty()) {
     throw Error(ErrorKind::kKey, fmt::format("{}: {}", options.checkpoint.string(), keys.text()),
                 "the checkpoint is incomplete, or config.json names another architecture");
   }
-  if (!keys.unexpected.empty()) log::warn("load", "{}: {}", options.checkpoint.string(), keys.text());
+  if (!keys.unexpected.empty())
+    log::warn("load", "{}: {}", options.checkpoint.string(), keys.text());
 }
 
 void register_services() {
   static const bool once = [] {
-    for (const char* id : {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID, QH_CHECKPOINT_ID,
-                           QH_LINALG_ID}) {
+    for (const char* id : {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID,
+                           QH_CHECKPOINT_ID, QH_LINALG_ID}) {
       register_service(id, services::find(id));
     }
     return true;
@@ -271,7 +302,8 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   loaded.checkpoint = std::make_shared<Checkpoint>(Checkpoint::open(options.checkpoint));
   const Json* config_json = loaded.checkpoint->config();
   if (!config_json) {
-    throw Error(ErrorKind::kOs, fmt::format("{}: there is no config.json", options.checkpoint.string()),
+    throw Error(ErrorKind::kOs,
+                fmt::format("{}: there is no config.json", options.checkpoint.string()),
                 "name the directory of a Hugging Face checkpoint");
   }
   const model::ModelConfig config = model::read_model_config(*config_json);
@@ -280,16 +312,20 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   Quantizer* quantizer = loaded.quantizer.get();
   std::optional<DeviceMap> requested = options.device_map.map;
   if (quantizer) {
-    const qh_dtype asked =
-        options.dtype.empty() || options.dtype == "auto" ? qh_dtype{} : qh_dtype_named(options.dtype);
-    report(loaded, quantizer->validate_environment(requested, asked, usable_devices(), MapState::kAsRequested));
+    const qh_dtype asked = options.dtype.empty() || options.dtype == "auto"
+                               ? qh_dtype{}
+                               : qh_dtype_named(options.dtype);
+    report(loaded, quantizer->validate_environment(requested, asked, usable_devices(),
+                                                   MapState::kAsRequested));
   }
   loaded.dtype = choose_dtype(options, *loaded.checkpoint, quantizer);
-  if (quantizer && !options.device_map.strategy) requested = quantizer->update_device_map(requested);
+  if (quantizer && !options.device_map.strategy)
+    requested = quantizer->update_device_map(requested);
 
   loaded.model = model::build_model(config, loaded.dtype);
-  loaded.context = std::make_unique<ModelContext>(loaded.model->root(), loaded.model->info(), *config_json,
-                                                  loaded.checkpoint.get(), options.checkpoint.string(), *loaded.execs);
+  loaded.context = std::make_unique<ModelContext>(loaded.model->root(), loaded.model->info(),
+                                                  *config_json, loaded.checkpoint.get(),
+                                                  options.checkpoint.string(), *loaded.execs);
   std::vector<std::string> model_keys;
   for (const ModelTensor& tensor : loaded.context->tensors()) model_keys.push_back(tensor.name);
   const auto names = model_names(*loaded.model, *loaded.checkpoint, model_keys);
@@ -302,10 +338,13 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
 
   if (quantizer) {
     loaded.context->attributes["is_quantized"] = "true";
-    loaded.context->attributes["quantization_method"] = Json(quantizer->config().spec->quant_method).dump();
-    const bool keeps = quantizer->config().spec->use_keep_in_fp32_modules || loaded.dtype == at::kHalf;
-    quantizer->process_before_load(*loaded.execs->on("cpu"), *loaded.context, requested,
-                                   keeps ? loaded.context->info().keep_in_fp32 : std::vector<std::string>{});
+    loaded.context->attributes["quantization_method"] =
+        Json(quantizer->config().spec->quant_method).dump();
+    const bool keeps =
+        quantizer->config().spec->use_keep_in_fp32_modules || loaded.dtype == at::kHalf;
+    quantizer->process_before_load(
+        *loaded.execs->on("cpu"), *loaded.context, requested,
+        keeps ? loaded.context->info().keep_in_fp32 : std::vector<std::string>{});
   }
   place_modules(options, loaded, requested);
   plan_tensors(loaded, names);

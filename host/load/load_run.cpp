@@ -1,4 +1,5 @@
-// The work of a load: tensors stream in file order, are moved, quantized and placed; then the model is finished.
+// The work of a load: tensors stream in file order, are moved, quantized and placed; then the model
+// is finished.
 #include <chrono>
 #include <set>
 
@@ -16,15 +17,16 @@ std::vector<ReadJob> read_jobs(const LoadedModel& loaded, std::uint64_t queue_by
   for (std::size_t i = 0; i < loaded.plan.size(); ++i) {
     const TensorPlan& plan = loaded.plan[i];
     if (can_stay_in_file(plan)) continue;
-    const auto slices = plan.row_granularity > 0
-                            ? row_slices(*plan.stored, plan.row_granularity, std::min(kSliceBytes, queue_bytes), i)
-                            : std::vector{whole_tensor(*plan.stored, i)};
+    const auto slices = plan.row_granularity > 0 ? row_slices(*plan.stored, plan.row_granularity,
+                                                              std::min(kSliceBytes, queue_bytes), i)
+                                                 : std::vector{whole_tensor(*plan.stored, i)};
     jobs.insert(jobs.end(), slices.begin(), slices.end());
   }
   return jobs;
 }
 
-// Takes tensors one by one, and remembers which keys of the checkpoint a quantizer has already used.
+// Takes tensors one by one, and remembers which keys of the checkpoint a quantizer has already
+// used.
 class Placer {
  public:
   Placer(LoadedModel& loaded, const LoadOptions& options) : loaded_(loaded), options_(options) {}
@@ -36,7 +38,8 @@ class Placer {
       place_planned(plan, job, std::move(value));
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::kCancelled) throw;
-      throw e.within(fmt::format("tensor {} of {}", plan.stored->name(), plan.stored->file().path().filename().string()));
+      throw e.within(fmt::format("tensor {} of {}", plan.stored->name(),
+                                 plan.stored->file().path().filename().string()));
     }
   }
 
@@ -57,7 +60,8 @@ class Placer {
     const Trace::Span span(options_.trace, "tensor", "quantize", {{"name", plan.name}});
     const std::int64_t total = plan.stored->shape().empty() ? 1 : plan.stored->shape()[0];
     for (std::string& key : loaded_.quantizer->create_quantized_param(
-             *exec, *loaded_.context, plan.name, std::move(value), exec->device(), {job.row_begin, job.row_count, total})) {
+             *exec, *loaded_.context, plan.name, std::move(value), exec->device(),
+             {job.row_begin, job.row_count, total})) {
       consumed_.insert(std::move(key));
     }
   }
@@ -72,7 +76,8 @@ void stream(LoadedModel& loaded, const LoadOptions& options) {
   std::vector<ReadJob> jobs = read_jobs(loaded, options.stream.queue_bytes);
   std::uint64_t total = 0, done = 0;
   for (const ReadJob& job : jobs) total += job.bytes();
-  if (options.progress) options.progress->begin(loaded.quantizer ? "quantize" : "load", "bytes", total);
+  if (options.progress)
+    options.progress->begin(loaded.quantizer ? "quantize" : "load", "bytes", total);
   Placer placer(loaded, options);
   TensorStream tensors(std::move(jobs), options.stream, options.cancel, options.trace);
   while (auto item = tensors.next()) {
@@ -94,7 +99,9 @@ void need_memory_everywhere(LoadedModel& loaded) {
   }
   for (const auto& module : loaded.context->plugin_modules()) {
     if (!module->describe().loaded) {
-      throw Error(ErrorKind::kRuntime, fmt::format("{}: the quantizer left this layer without all of its parts", module->full_name()),
+      throw Error(ErrorKind::kRuntime,
+                  fmt::format("{}: the quantizer left this layer without all of its parts",
+                              module->full_name()),
                   "the checkpoint may be incomplete, or the plugin has a bug");
     }
   }
@@ -103,7 +110,8 @@ void need_memory_everywhere(LoadedModel& loaded) {
 std::uint64_t model_bytes(LoadedModel& loaded) {
   std::uint64_t sum = 0;
   for (const ModelTensor& tensor : loaded.context->tensors()) {
-    if (!tensor.plugin && tensor.tied_to.empty()) sum += loaded.context->get_param(tensor.name).nbytes();
+    if (!tensor.plugin && tensor.tied_to.empty())
+      sum += loaded.context->get_param(tensor.name).nbytes();
   }
   for (const auto& module : loaded.context->plugin_modules()) {
     const qh_module_memory memory = module->memory();
@@ -119,7 +127,8 @@ void finish(LoadedModel& loaded, const LoadOptions& options) {
     const auto exec = loaded.exec_for(module->full_name());
     if (exec->device() != module->exec().device()) module->move_to(exec);
   }
-  if (loaded.quantizer) loaded.quantizer->process_after_load(*loaded.execs->on("cpu"), *loaded.context);
+  if (loaded.quantizer)
+    loaded.quantizer->process_after_load(*loaded.execs->on("cpu"), *loaded.context);
   if (options.cancel) options.cancel->check();
   need_memory_everywhere(loaded);
   for (const auto& module : loaded.context->plugin_modules()) {
@@ -140,7 +149,8 @@ void run_load(LoadedModel& loaded, const LoadOptions& options) {
   }
   stream(loaded, options);
   finish(loaded, options);
-  loaded.stats.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  loaded.stats.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 }
 
 }  // namespace quanthost

@@ -1,4 +1,5 @@
-// The load pipeline: a checkpoint streams through a quantizer into a model that runs. Start reading at load_model().
+// The load pipeline: a checkpoint streams through a quantizer into a model that runs. Start reading
+// at load_model().
 #pragma once
 
 #include <filesystem>
@@ -21,7 +22,8 @@ struct LoadOptions {
   std::optional<MemoryLimits> max_memory;
   std::string dtype = "auto";
   StreamLimits stream;
-  std::filesystem::path offload_folder;  // for parts on disk that are not in the checkpoint as they are
+  std::filesystem::path
+      offload_folder;  // for parts on disk that are not in the checkpoint as they are
   Progress* progress = nullptr;
   const CancelToken* cancel = nullptr;
   Trace* trace = nullptr;
@@ -45,7 +47,8 @@ struct LoadStats {
   std::uint64_t model_bytes = 0;  // parameters, buffers and quantized state
 };
 
-// A model and everything it needs to run. Members are destroyed from the last to the first: modules before their quantizer.
+// A model and everything it needs to run. Members are destroyed from the last to the first: modules
+// before their quantizer.
 class LoadedModel {
  public:
   LoadedModel() = default;
@@ -68,10 +71,12 @@ class LoadedModel {
   std::shared_ptr<Exec> exec_for(const std::string& module) const;
 };
 
-// All decisions, nothing read: the modules stand without memory, and `plan` says where each tensor will go.
+// All decisions, nothing read: the modules stand without memory, and `plan` says where each tensor
+// will go.
 LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options);
 
-// Reads, quantizes and places every tensor of the plan, then finishes. On failure everything is released.
+// Reads, quantizes and places every tensor of the plan, then finishes. On failure everything is
+// released.
 void run_load(LoadedModel& loaded, const LoadOptions& options);
 
 inline LoadedModel load_model(PluginHost& plugins, const LoadOptions& options) {

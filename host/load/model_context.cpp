@@ -9,11 +9,14 @@
 namespace quanthost {
 namespace {
 
-std::string joined(const std::string& prefix, const std::string& leaf) { return prefix.empty() ? leaf : prefix + "." + leaf; }
+std::string joined(const std::string& prefix, const std::string& leaf) {
+  return prefix.empty() ? leaf : prefix + "." + leaf;
+}
 
 std::pair<std::string, std::string> split_last(const std::string& name) {
   const auto dot = name.rfind('.');
-  return dot == std::string::npos ? std::pair{std::string(), name} : std::pair{name.substr(0, dot), name.substr(dot + 1)};
+  return dot == std::string::npos ? std::pair{std::string(), name}
+                                  : std::pair{name.substr(0, dot), name.substr(dot + 1)};
 }
 
 }  // namespace
@@ -22,8 +25,8 @@ std::int64_t ModelTensor::elements() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
-ModelContext::ModelContext(torch::nn::Module& root, model::ModelInfo info, Json config, const Checkpoint* checkpoint,
-                           std::string name_or_path, Execs& execs)
+ModelContext::ModelContext(torch::nn::Module& root, model::ModelInfo info, Json config,
+                           const Checkpoint* checkpoint, std::string name_or_path, Execs& execs)
     : root_(root),
       info_(std::move(info)),
       config_(std::move(config)),
@@ -33,26 +36,36 @@ ModelContext::ModelContext(torch::nn::Module& root, model::ModelInfo info, Json 
 
 std::vector<model::ModuleEntry> ModelContext::modules() { return model::walk_modules(root_); }
 
-std::vector<ModelTensor> ModelContext::own_tensors(const model::ModuleEntry& module, model::TensorKind kind,
-                                                   const std::unordered_map<std::string, std::string>& tied) {
+std::vector<ModelTensor> ModelContext::own_tensors(
+    const model::ModuleEntry& module, model::TensorKind kind,
+    const std::unordered_map<std::string, std::string>& tied) {
   const bool buffers = kind == model::TensorKind::kBuffer;
   std::vector<ModelTensor> out;
   if (auto* plugin = dynamic_cast<PluginModule*>(module.module)) {
     for (const PluginParam& p : plugin->params()) {
       if (p.is_buffer != buffers) continue;
-      out.push_back({joined(module.name, p.name), p.dtype, p.shape, buffers, true, {}, plugin, p.element_bytes, plugin});
+      out.push_back({joined(module.name, p.name),
+                     p.dtype,
+                     p.shape,
+                     buffers,
+                     true,
+                     {},
+                     plugin,
+                     p.element_bytes,
+                     plugin});
     }
     return out;
   }
   const auto* typed = dynamic_cast<const model::Module*>(module.module);
-  for (const auto& item : buffers ? module.module->named_buffers(false) : module.module->named_parameters(false)) {
+  for (const auto& item :
+       buffers ? module.module->named_buffers(false) : module.module->named_parameters(false)) {
     if (!item.value().defined()) continue;
     const at::Tensor& tensor = item.value();
     const std::string name = joined(module.name, item.key());
     const auto tie = tied.find(name);
     out.push_back({name, to_qh_dtype(tensor.scalar_type()), tensor.sizes().vec(), buffers,
-                   !buffers || !typed || typed->persistent(item.key()), tie == tied.end() ? "" : tie->second, nullptr, 0,
-                   module.module});
+                   !buffers || !typed || typed->persistent(item.key()),
+                   tie == tied.end() ? "" : tie->second, nullptr, 0, module.module});
   }
   return out;
 }
@@ -63,7 +76,8 @@ std::vector<ModelTensor> ModelContext::tensors() {
     if (!entry.tied_to.empty()) tied.emplace(entry.name, entry.tied_to);
   }
   for (const auto& [name, owner] : info_.tied) {
-    if (!plugin_module(split_last(name).first) && !plugin_module(split_last(owner).first)) tied.emplace(name, owner);
+    if (!plugin_module(split_last(name).first) && !plugin_module(split_last(owner).first))
+      tied.emplace(name, owner);
   }
   std::vector<ModelTensor> out;
   for (const auto kind : {model::TensorKind::kParameter, model::TensorKind::kBuffer}) {
@@ -124,9 +138,11 @@ std::shared_ptr<const ModuleClass> ModelContext::class_of(const qh_module_class&
   return known;
 }
 
-void ModelContext::replace_module(const std::string& name, const qh_module_class& module_class, qh_module* state) {
+void ModelContext::replace_module(const std::string& name, const qh_module_class& module_class,
+                                  qh_module* state) {
   const std::string original = model::get_module(root_, name).name();
-  auto module = std::make_shared<PluginModule>(class_of(module_class), state, name, execs_.on("cpu"));
+  auto module =
+      std::make_shared<PluginModule>(class_of(module_class), state, name, execs_.on("cpu"));
   try {
     model::replace_module(root_, name, module);
   } catch (...) {
@@ -144,17 +160,20 @@ void ModelContext::restore_module(const std::string& name, at::Tensor weight, at
   {
     std::shared_lock lock(mutex_);
     const auto found = replaced_.find(name);
-    if (found == replaced_.end()) fail(ErrorKind::kKey, "module {} was not put there by a plugin", name);
+    if (found == replaced_.end())
+      fail(ErrorKind::kKey, "module {} was not put there by a plugin", name);
     original = found->second.original_class;
   }
-  if (weight.dim() != 2) fail(ErrorKind::kValue, "{}: a dense weight has two dimensions, found {}", name, weight.dim());
+  if (weight.dim() != 2)
+    fail(ErrorKind::kValue, "{}: a dense weight has two dimensions, found {}", name, weight.dim());
   const auto options = model::without_memory(weight.scalar_type());
   std::shared_ptr<model::Layer> dense;
   if (original == "Conv1D") {
     weight = weight.t().contiguous();  // back to [in, out]
     dense = std::make_shared<model::Conv1D>(weight.size(0), weight.size(1), options);
   } else {
-    dense = std::make_shared<model::Linear>(weight.size(1), weight.size(0), bias.defined(), options);
+    dense =
+        std::make_shared<model::Linear>(weight.size(1), weight.size(0), bias.defined(), options);
   }
   dense->set_parameter("weight", std::move(weight));
   if (bias.defined()) dense->set_parameter("bias", std::move(bias));
@@ -166,7 +185,8 @@ void ModelContext::restore_module(const std::string& name, at::Tensor weight, at
 at::Tensor ModelContext::get_param(const std::string& name) {
   const auto found = find_tensor(name);
   if (found.empty()) fail(ErrorKind::kKey, "the model has no parameter {}", name);
-  if (found[0].plugin) return found[0].plugin->get_param(name.substr(found[0].plugin->full_name().size() + 1));
+  if (found[0].plugin)
+    return found[0].plugin->get_param(name.substr(found[0].plugin->full_name().size() + 1));
   const auto [owner, leaf] = model::find_owner(root_, name);
   const auto parameters = owner->named_parameters(false);
   const at::Tensor* tensor = parameters.find(leaf);

@@ -1,4 +1,5 @@
-// What a plugin's qh_model handle stands for: the tree of modules, the facts transformers knows about it, its checkpoint.
+// What a plugin's qh_model handle stands for: the tree of modules, the facts transformers knows
+// about it, its checkpoint.
 #pragma once
 
 #include <quanthost/abi.h>
@@ -26,10 +27,10 @@ struct ModelTensor {
   qh_dtype dtype;
   std::vector<std::int64_t> shape;
   bool is_buffer = false;
-  bool persistent = true;                // false: no checkpoint holds it
-  std::string tied_to;                   // the first parameter that shares its memory; empty: it is that one
-  PluginModule* plugin = nullptr;        // the plugin's module it belongs to, if any
-  double plugin_element_bytes = 0;       // what that module says one element takes
+  bool persistent = true;  // false: no checkpoint holds it
+  std::string tied_to;     // the first parameter that shares its memory; empty: it is that one
+  PluginModule* plugin = nullptr;   // the plugin's module it belongs to, if any
+  double plugin_element_bytes = 0;  // what that module says one element takes
   torch::nn::Module* owner = nullptr;
 
   std::int64_t elements() const;
@@ -39,8 +40,8 @@ struct ModelTensor {
 class ModelContext {
  public:
   // All of these outlive the context; `checkpoint` may be null.
-  ModelContext(torch::nn::Module& root, model::ModelInfo info, Json config, const Checkpoint* checkpoint,
-               std::string name_or_path, Execs& execs);
+  ModelContext(torch::nn::Module& root, model::ModelInfo info, Json config,
+               const Checkpoint* checkpoint, std::string name_or_path, Execs& execs);
 
   qh_model* abi() { return reinterpret_cast<qh_model*>(this); }
   static ModelContext& from_abi(qh_model* model) { return *reinterpret_cast<ModelContext*>(model); }
@@ -56,20 +57,25 @@ class ModelContext {
   std::vector<ModelTensor> tensors();  // in the order of named_parameters, then the buffers
   std::vector<ModelTensor> find_tensor(const std::string& name);  // one or none
   PluginModule* plugin_module(const std::string& name) const;     // null when `name` is none
-  std::vector<std::shared_ptr<PluginModule>> plugin_modules() const;  // in the order of named_modules
+  std::vector<std::shared_ptr<PluginModule>> plugin_modules()
+      const;  // in the order of named_modules
 
   std::vector<std::string> default_modules_to_not_convert();
 
   // On success the model owns `state`.
-  void replace_module(const std::string& name, const qh_module_class& module_class, qh_module* state);
+  void replace_module(const std::string& name, const qh_module_class& module_class,
+                      qh_module* state);
   void restore_module(const std::string& name, at::Tensor weight, at::Tensor bias);
   at::Tensor get_param(const std::string& name);
   void set_param(const std::string& name, at::Tensor value);
 
   std::map<std::string, std::string> attributes;  // name -> JSON
 
-  // The name in the checkpoint of a tensor of the model, and the reverse: they differ by the base model's prefix.
-  std::function<std::string(const std::string&)> checkpoint_name = [](const std::string& name) { return name; };
+  // The name in the checkpoint of a tensor of the model, and the reverse: they differ by the base
+  // model's prefix.
+  std::function<std::string(const std::string&)> checkpoint_name = [](const std::string& name) {
+    return name;
+  };
 
  private:
   struct Replaced {

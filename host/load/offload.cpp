@@ -7,19 +7,23 @@
 namespace quanthost {
 namespace {
 
-at::Tensor view_of_file(const std::shared_ptr<const SafetensorsFile>& file, const TensorInfo& info) {
+at::Tensor view_of_file(const std::shared_ptr<const SafetensorsFile>& file,
+                        const TensorInfo& info) {
   auto* data = const_cast<std::byte*>(file->view(info).data());
-  return at::from_blob(data, info.shape, [file](void*) {}, at::TensorOptions().dtype(to_scalar_type(info.dtype)));
+  return at::from_blob(
+      data, info.shape, [file](void*) {}, at::TensorOptions().dtype(to_scalar_type(info.dtype)));
 }
 
 std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
 
-std::shared_ptr<const SafetensorsFile> write_file(const std::filesystem::path& folder, const std::string& name,
+std::shared_ptr<const SafetensorsFile> write_file(const std::filesystem::path& folder,
+                                                  const std::string& name,
                                                   const NamedTensors& tensors) {
   if (folder.empty()) {
-    throw Error(ErrorKind::kValue, fmt::format("{} goes to the disk, but there is no folder for it", name),
+    throw Error(ErrorKind::kValue,
+                fmt::format("{} goes to the disk, but there is no folder for it", name),
                 "give one with --offload-folder");
   }
   std::filesystem::create_directories(folder);
@@ -36,23 +40,29 @@ std::shared_ptr<const SafetensorsFile> write_file(const std::filesystem::path& f
 
 }  // namespace
 
-bool can_stay_in_file(const TensorPlan& plan) { return plan.device == "disk" && !plan.quantized && !plan.cast; }
+bool can_stay_in_file(const TensorPlan& plan) {
+  return plan.device == "disk" && !plan.quantized && !plan.cast;
+}
 
 at::Tensor tensor_in_file(const StoredTensor& stored) {
   auto* data = const_cast<std::byte*>(stored.view().data());
-  return at::from_blob(data, stored.shape(), at::TensorOptions().dtype(to_scalar_type(stored.dtype())));
+  return at::from_blob(data, stored.shape(),
+                       at::TensorOptions().dtype(to_scalar_type(stored.dtype())));
 }
 
-at::Tensor offload(const std::filesystem::path& folder, const std::string& name, const at::Tensor& value) {
+at::Tensor offload(const std::filesystem::path& folder, const std::string& name,
+                   const at::Tensor& value) {
   const auto file = write_file(folder, name, {{"value", value.contiguous().cpu()}});
   return view_of_file(file, *file->find("value"));
 }
 
 void offload_module(const std::filesystem::path& folder, PluginModule& module) {
   NamedTensors state;
-  for (auto& [name, tensor] : module.state_tensors()) state.emplace_back(name, tensor.contiguous().cpu());
+  for (auto& [name, tensor] : module.state_tensors())
+    state.emplace_back(name, tensor.contiguous().cpu());
   const auto file = write_file(folder, module.full_name(), state);
-  for (const auto& [name, tensor] : state) module.set_param(name, view_of_file(file, *file->find(name)));
+  for (const auto& [name, tensor] : state)
+    module.set_param(name, view_of_file(file, *file->find(name)));
 }
 
 }  // namespace quanthost

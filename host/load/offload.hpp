@@ -1,4 +1,5 @@
-// Parts of a model that live on disk: their memory is a file's pages, which the system drops when it needs room.
+// Parts of a model that live on disk: their memory is a file's pages, which the system drops when
+// it needs room.
 #pragma once
 
 #include <filesystem>
@@ -7,12 +8,16 @@
 
 namespace quanthost {
 
-// A plain tensor for the disk that the checkpoint holds as the model needs it is used where it lies.
+// A plain tensor for the disk that the checkpoint holds as the model needs it is used where it
+// lies.
 bool can_stay_in_file(const TensorPlan& plan);
-at::Tensor tensor_in_file(const StoredTensor& stored);  // a view of the mapping; the checkpoint outlives it
+at::Tensor tensor_in_file(
+    const StoredTensor& stored);  // a view of the mapping; the checkpoint outlives it
 
-// Writes <folder>/<name>.safetensors and gives back the tensor as a view of that file. Throws kValue without a folder.
-at::Tensor offload(const std::filesystem::path& folder, const std::string& name, const at::Tensor& value);
+// Writes <folder>/<name>.safetensors and gives back the tensor as a view of that file. Throws
+// kValue without a folder.
+at::Tensor offload(const std::filesystem::path& folder, const std::string& name,
+                   const at::Tensor& value);
 
 // Puts the quantized state of a module into files; nothing is quantized again.
 void offload_module(const std::filesystem::path& folder, PluginModule& module);

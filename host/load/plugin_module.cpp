@@ -15,13 +15,15 @@ constexpr std::size_t kMaxOutputDimensions = 8;  // as qh_module_class.output_in
 }  // namespace
 
 ModuleClass::ModuleClass(const qh_module_class& theirs)
-    : identity(&theirs), table(complete(&theirs, "a plugin's module class")), name(from_abi(table.name)) {
+    : identity(&theirs),
+      table(complete(&theirs, "a plugin's module class")),
+      name(from_abi(table.name)) {
   if (name.empty()) fail(ErrorKind::kValue, "a plugin's module class has no name");
   table.name = to_abi(name);
 }
 
-PluginModule::PluginModule(std::shared_ptr<const ModuleClass> module_class, qh_module* state, std::string full_name,
-                           std::shared_ptr<Exec> exec)
+PluginModule::PluginModule(std::shared_ptr<const ModuleClass> module_class, qh_module* state,
+                           std::string full_name, std::shared_ptr<Exec> exec)
     : Layer(module_class->name),
       class_(std::move(module_class)),
       state_(state),
@@ -39,7 +41,8 @@ void PluginModule::fail_call(qh_status status, const char* doing) const {
 }
 
 at::Tensor PluginModule::forward(const at::Tensor& input) {
-  if (c10::GradMode::is_enabled() && input.requires_grad()) return forward_with_gradient(*this, input);
+  if (c10::GradMode::is_enabled() && input.requires_grad())
+    return forward_with_gradient(*this, input);
   return compute(input);
 }
 
@@ -55,10 +58,13 @@ at::Tensor PluginModule::empty_output(const at::Tensor& input) const {
   out.shape = shape;
   const qh_tensor in = view_of(input);
   const qh_status status = class_->table.output_info(state_, &in, 1, &out);
-  if (status == kHostDefault) fail(ErrorKind::kNotImplemented, "{}: {} does not describe its output", full_name_, class_->name);
+  if (status == kHostDefault)
+    fail(ErrorKind::kNotImplemented, "{}: {} does not describe its output", full_name_,
+         class_->name);
   check(status, "describing its output");
   if (out.ndim < 0 || static_cast<std::size_t>(out.ndim) > kMaxOutputDimensions) {
-    fail(ErrorKind::kValue, "{}: output_info gives {} dimensions, 8 are allowed", full_name_, out.ndim);
+    fail(ErrorKind::kValue, "{}: output_info gives {} dimensions, 8 are allowed", full_name_,
+         out.ndim);
   }
   return at::empty(at::IntArrayRef(shape, static_cast<std::size_t>(out.ndim)),
                    input.options().dtype(to_scalar_type(out.dtype)));
@@ -77,9 +83,11 @@ at::Tensor PluginModule::compute(const at::Tensor& input) {
 at::Tensor PluginModule::gradient(const at::Tensor& grad_output, const at::Tensor& input) {
   const at::Tensor grad = grad_output.contiguous();
   at::Tensor result = at::empty(input.sizes(), input.options());
-  const qh_tensor grad_view = view_of(grad), input_view = view_of(input), result_view = view_of(result);
+  const qh_tensor grad_view = view_of(grad), input_view = view_of(input),
+                  result_view = view_of(result);
   clear_call_error();
-  check(class_->table.backward_input(state_, exec_->abi(), &grad_view, &input_view, &result_view), "computing its gradient");
+  check(class_->table.backward_input(state_, exec_->abi(), &grad_view, &input_view, &result_view),
+        "computing its gradient");
   return result;
 }
 
@@ -96,11 +104,15 @@ std::vector<PluginParam> PluginModule::params() const {
                                   return guard_call([&] {
                                     const qh_param_info info = copy_sized(theirs);
                                     if (info.ndim < 0 || (info.ndim > 0 && !info.shape)) {
-                                      fail(ErrorKind::kValue, "parameter {} has no shape", from_abi(info.name));
+                                      fail(ErrorKind::kValue, "parameter {} has no shape",
+                                           from_abi(info.name));
                                     }
                                     static_cast<std::vector<PluginParam>*>(ctx)->push_back(
-                                        {std::string(from_abi(info.name)), info.dtype,
-                                         {info.shape, info.shape + info.ndim}, info.element_bytes, info.is_buffer != 0});
+                                        {std::string(from_abi(info.name)),
+                                         info.dtype,
+                                         {info.shape, info.shape + info.ndim},
+                                         info.element_bytes,
+                                         info.is_buffer != 0});
                                   });
                                 }};
   check(class_->table.parameters(state_, sink), "listing its parameters");
@@ -109,7 +121,9 @@ std::vector<PluginParam> PluginModule::params() const {
 
 void PluginModule::set_param(const std::string& name, at::Tensor value) {
   clear_call_error();
-  check(class_->table.set_param(state_, exec_->abi(), to_abi(name), export_tensor(std::move(value))), "taking a parameter");
+  check(
+      class_->table.set_param(state_, exec_->abi(), to_abi(name), export_tensor(std::move(value))),
+      "taking a parameter");
 }
 
 at::Tensor PluginModule::get_param(const std::string& name) const {

@@ -1,4 +1,5 @@
-// A quantized layer of a plugin as a layer of the model: forward, gradient, state and memory behind one module class.
+// A quantized layer of a plugin as a layer of the model: forward, gradient, state and memory behind
+// one module class.
 #pragma once
 
 #include <quanthost/abi/module.h>
@@ -13,10 +14,12 @@
 
 namespace quanthost {
 
-// A plugin's table, copied as far as both sides know it, with the defaults in place of what it leaves out.
+// A plugin's table, copied as far as both sides know it, with the defaults in place of what it
+// leaves out.
 struct ModuleClass {
-  explicit ModuleClass(const qh_module_class& theirs);  // throws kValue when a required function is missing
-  const qh_module_class* identity;                      // the plugin's own table: its address names the class
+  explicit ModuleClass(
+      const qh_module_class& theirs);  // throws kValue when a required function is missing
+  const qh_module_class* identity;     // the plugin's own table: its address names the class
   qh_module_class table;
   std::string name;
 };
@@ -34,10 +37,12 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 class PluginModule final : public model::Layer {
  public:
   // Owns `state` from here on.
-  PluginModule(std::shared_ptr<const ModuleClass> module_class, qh_module* state, std::string full_name,
-               std::shared_ptr<Exec> exec);
+  PluginModule(std::shared_ptr<const ModuleClass> module_class, qh_module* state,
+               std::string full_name, std::shared_ptr<Exec> exec);
   ~PluginModule() override;
-  void disown() { state_ = nullptr; }  // the state goes back to whoever made it; the module is of no more use
+  void disown() {
+    state_ = nullptr;
+  }  // the state goes back to whoever made it; the module is of no more use
 
   at::Tensor forward(const at::Tensor& input) override;
   at::Tensor compute(const at::Tensor& input);  // forward without autograd

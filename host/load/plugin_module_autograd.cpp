@@ -15,9 +15,11 @@ struct Keeper : torch::CustomClassHolder {
 
 class PluginFunction : public torch::autograd::Function<PluginFunction> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input, PluginModule* module) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,
+                            PluginModule* module) {
     context->save_for_backward({input});
-    context->saved_data["module"] = c10::IValue::make_capsule(c10::make_intrusive<Keeper>(module->shared_from_this()));
+    context->saved_data["module"] =
+        c10::IValue::make_capsule(c10::make_intrusive<Keeper>(module->shared_from_this()));
     return module->compute(input);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,

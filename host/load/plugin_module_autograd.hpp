@@ -1,4 +1,5 @@
-// The plugin module as an autograd function: what makes a quantized model trainable around its frozen weights.
+// The plugin module as an autograd function: what makes a quantized model trainable around its
+// frozen weights.
 #pragma once
 
 #include <ATen/core/Tensor.h>

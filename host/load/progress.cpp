@@ -43,7 +43,8 @@ void Progress::report(bool stage_ended) {
   now_.stage_ended = stage_ended;
   if (now_.seconds >= kSecondsBeforeRate && now_.done > 0) {
     now_.units_per_second = static_cast<double>(now_.done) / now_.seconds;
-    if (now_.total >= now_.done) now_.seconds_left = static_cast<double>(now_.total - now_.done) / now_.units_per_second;
+    if (now_.total >= now_.done)
+      now_.seconds_left = static_cast<double>(now_.total - now_.done) / now_.units_per_second;
   }
   listener_(now_);
 }

@@ -1,4 +1,5 @@
-// How far a load, quantization or save is: stages, bytes and tensors, with a rate and the time that is left.
+// How far a load, quantization or save is: stages, bytes and tensors, with a rate and the time that
+// is left.
 #pragma once
 
 #include <atomic>
@@ -33,8 +34,10 @@ class Progress {
   explicit Progress(Listener listener = {}, const CancelToken* cancel = nullptr)
       : listener_(std::move(listener)), cancel_(cancel) {}
 
-  void begin(std::string_view stage, std::string_view unit, std::uint64_t total);  // ends the stage before it
-  void update(std::uint64_t done, std::string_view current);                     // throws kCancelled when asked to stop
+  void begin(std::string_view stage, std::string_view unit,
+             std::uint64_t total);  // ends the stage before it
+  void update(std::uint64_t done,
+              std::string_view current);  // throws kCancelled when asked to stop
   void end();
 
  private:

@@ -1,4 +1,5 @@
-// The C++ face of one plugin's quantizer: every slot as a function, failures as Error, each call in the trace.
+// The C++ face of one plugin's quantizer: every slot as a function, failures as Error, each call in
+// the trace.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -27,10 +28,11 @@ enum class MapState { kAsRequested, kInferred };
 
 class Quantizer {
  public:
-  // Calls `create`. The session and the trace (which may be null) outlive the quantizer. Refuses, as the base class does, a
-  // method that needs calibration and is asked to quantize a model without a way to calibrate it.
-  Quantizer(qh_plugin* plugin, const qh_quantizer_api& api, std::string plugin_id, MethodConfig config, Session& session,
-            Trace* trace);
+  // Calls `create`. The session and the trace (which may be null) outlive the quantizer. Refuses,
+  // as the base class does, a method that needs calibration and is asked to quantize a model
+  // without a way to calibrate it.
+  Quantizer(qh_plugin* plugin, const qh_quantizer_api& api, std::string plugin_id,
+            MethodConfig config, Session& session, Trace* trace);
   ~Quantizer();
   Quantizer(const Quantizer&) = delete;
   Quantizer& operator=(const Quantizer&) = delete;
@@ -39,34 +41,42 @@ class Quantizer {
   const std::string& plugin_id() const { return plugin_id_; }
   bool pre_quantized() const { return config_.pre_quantized; }
 
-  std::vector<Diagnostic> validate_environment(const std::optional<DeviceMap>& map, qh_dtype torch_dtype,
-                                               const std::vector<std::string>& devices, MapState state);
+  std::vector<Diagnostic> validate_environment(const std::optional<DeviceMap>& map,
+                                               qh_dtype torch_dtype,
+                                               const std::vector<std::string>& devices,
+                                               MapState state);
   qh_dtype update_torch_dtype(qh_dtype requested);
   std::optional<DeviceMap> update_device_map(const std::optional<DeviceMap>& map);
   qh_dtype adjust_target_dtype(qh_dtype dtype);
   MemoryLimits adjust_max_memory(const MemoryLimits& limits);
 
-  void process_before_load(const Exec& exec, ModelContext& model, const std::optional<DeviceMap>& map,
+  void process_before_load(const Exec& exec, ModelContext& model,
+                           const std::optional<DeviceMap>& map,
                            const std::vector<std::string>& keep_in_fp32);
-  std::vector<std::string> update_missing_keys(ModelContext& model, const std::vector<std::string>& keys,
+  std::vector<std::string> update_missing_keys(ModelContext& model,
+                                               const std::vector<std::string>& keys,
                                                const std::string& prefix);
-  std::vector<std::string> update_unexpected_keys(ModelContext& model, const std::vector<std::string>& keys,
+  std::vector<std::string> update_unexpected_keys(ModelContext& model,
+                                                  const std::vector<std::string>& keys,
                                                   const std::string& prefix);
-  std::vector<std::string> update_expected_keys(ModelContext& model, const std::vector<std::string>& expected,
+  std::vector<std::string> update_expected_keys(ModelContext& model,
+                                                const std::vector<std::string>& expected,
                                                 const std::vector<std::string>& loaded);
-  std::vector<std::pair<std::string, qh_dtype>> get_special_dtypes_update(ModelContext& model, qh_dtype dtype);
+  std::vector<std::pair<std::string, qh_dtype>> get_special_dtypes_update(ModelContext& model,
+                                                                          qh_dtype dtype);
   // Nothing: the quantizer leaves it to the target dtype.
   std::optional<double> param_element_size(ModelContext& model, const ModelTensor& tensor);
 
-  bool check_quantized_param(ModelContext& model, const std::string& name, const qh_tensor& stored, const std::string& device,
-                             const DeviceMap& map);
+  bool check_quantized_param(ModelContext& model, const std::string& name, const qh_tensor& stored,
+                             const std::string& device, const DeviceMap& map);
   std::int64_t row_granularity(ModelContext& model, const std::string& name);
   struct Rows {
     std::int64_t begin, count, total;
   };
   // Gives back the checkpoint keys that were used besides `name`.
-  std::vector<std::string> create_quantized_param(const Exec& exec, ModelContext& model, const std::string& name,
-                                                  at::Tensor value, const std::string& target_device, Rows rows);
+  std::vector<std::string> create_quantized_param(const Exec& exec, ModelContext& model,
+                                                  const std::string& name, at::Tensor value,
+                                                  const std::string& target_device, Rows rows);
 
   void process_after_load(const Exec& exec, ModelContext& model);
   bool is_serializable() { return fact("is_serializable", api_.is_serializable); }

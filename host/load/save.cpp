@@ -30,16 +30,20 @@ NamedTensors own_state(LoadedModel& loaded) {
 Json saved_config_json(LoadedModel& loaded) {
   Json config = loaded.context->config();
   config.erase("quantization_config");
-  const char* dtype_key = config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
+  const char* dtype_key =
+      config.contains("torch_dtype") && !config.contains("dtype") ? "torch_dtype" : "dtype";
   config[dtype_key] = name_of(to_qh_dtype(loaded.dtype));
-  if (loaded.quantizer) config["quantization_config"] = Json(loaded.quantizer->saved_config(*loaded.context));
+  if (loaded.quantizer)
+    config["quantization_config"] = Json(loaded.quantizer->saved_config(*loaded.context));
   return config;
 }
 
-void write_plain_file(const std::filesystem::path& directory, const std::string& name, const std::string& text) {
+void write_plain_file(const std::filesystem::path& directory, const std::string& name,
+                      const std::string& text) {
   const std::filesystem::path file(name);
   if (file.empty() || file != file.filename() || name == "." || name == "..") {
-    fail(ErrorKind::kValue, "the quantizer wants to save a file named \"{}\", which is no plain file name", name);
+    fail(ErrorKind::kValue,
+         "the quantizer wants to save a file named \"{}\", which is no plain file name", name);
   }
   write_text_file(directory / file, text);
 }
@@ -48,18 +52,22 @@ void write_plain_file(const std::filesystem::path& directory, const std::string&
 
 void need_serializable(Quantizer& quantizer) {
   if (quantizer.is_serializable()) return;
-  throw Error(ErrorKind::kValue,
-              fmt::format("a model quantized with {} cannot be saved: the method says it is not serializable",
-                          quantizer.config().spec->method),
-              "quantize it when it is loaded, or choose another method");
+  throw Error(
+      ErrorKind::kValue,
+      fmt::format(
+          "a model quantized with {} cannot be saved: the method says it is not serializable",
+          quantizer.config().spec->method),
+      "quantize it when it is loaded, or choose another method");
 }
 
-void save_model(LoadedModel& loaded, const std::filesystem::path& directory, const SaveOptions& options) {
+void save_model(LoadedModel& loaded, const std::filesystem::path& directory,
+                const SaveOptions& options) {
   const c10::InferenceMode inference;
   Quantizer* quantizer = loaded.quantizer.get();
   if (quantizer) need_serializable(*quantizer);
   std::optional<Quantizer::State> state;
-  if (quantizer) state = quantizer->get_state_dict_and_metadata(*loaded.execs->on("cpu"), *loaded.context);
+  if (quantizer)
+    state = quantizer->get_state_dict_and_metadata(*loaded.execs->on("cpu"), *loaded.context);
   const NamedTensors tensors = state ? std::move(state->tensors) : own_state(loaded);
 
   CheckpointWriterOptions writer_options;
@@ -86,7 +94,8 @@ void save_model(LoadedModel& loaded, const std::filesystem::path& directory, con
   writer.finish();
   write_json_file(output.path() / "config.json", saved_config_json(loaded));
   if (quantizer) {
-    for (const auto& [name, text] : quantizer->saved_files(*loaded.context)) write_plain_file(output.path(), name, text);
+    for (const auto& [name, text] : quantizer->saved_files(*loaded.context))
+      write_plain_file(output.path(), name, text);
   }
   copy_companion_files(loaded.checkpoint->directory(), output.path());
   output.commit();
@@ -101,8 +110,8 @@ void dequantize_model(LoadedModel& loaded, qh_dtype dtype) {
   loaded.quantizer->dequantize(*loaded.execs->on("cpu"), *loaded.context, dtype);
   const auto left = loaded.context->plugin_modules();
   if (!left.empty()) {
-    fail(ErrorKind::kRuntime, "{}: dequantize left {} quantized layers, the first is {}", loaded.quantizer->plugin_id(),
-         left.size(), left.front()->full_name());
+    fail(ErrorKind::kRuntime, "{}: dequantize left {} quantized layers, the first is {}",
+         loaded.quantizer->plugin_id(), left.size(), left.front()->full_name());
   }
   loaded.context->attributes.clear();
   loaded.quantizer.reset();

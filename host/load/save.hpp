@@ -13,14 +13,17 @@ struct SaveOptions {
   const CancelToken* cancel = nullptr;
 };
 
-// Throws kValue for a method whose models cannot be stored: before the work, where the caller asks first.
+// Throws kValue for a method whose models cannot be stored: before the work, where the caller asks
+// first.
 void need_serializable(Quantizer& quantizer);
 
-// The directory appears whole or not at all: tensors, config.json with the quantization config, the quantizer's own files, and
-// what stays as it was (tokenizer, generation settings).
-void save_model(LoadedModel& loaded, const std::filesystem::path& directory, const SaveOptions& options = {});
+// The directory appears whole or not at all: tensors, config.json with the quantization config, the
+// quantizer's own files, and what stays as it was (tokenizer, generation settings).
+void save_model(LoadedModel& loaded, const std::filesystem::path& directory,
+                const SaveOptions& options = {});
 
-// Every quantized layer becomes a plain one; the model is no longer quantized, and saves without a quantization config.
+// Every quantized layer becomes a plain one; the model is no longer quantized, and saves without a
+// quantization config.
 void dequantize_model(LoadedModel& loaded, qh_dtype dtype);
 
 }  // namespace quanthost

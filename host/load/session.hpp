@@ -1,4 +1,5 @@
-// What a plugin's qh_session handle stands for: one load, quantization or save with its packages and its progress.
+// What a plugin's qh_session handle stands for: one load, quantization or save with its packages
+// and its progress.
 #pragma once
 
 #include <quanthost/abi.h>
@@ -19,8 +20,10 @@ struct PackageTable {
 
 struct Session {
   std::map<std::string, std::string> package_versions;  // normalized name -> version
-  // Opens the provider of a package for a kind of device; throws with the true cause when there is none.
-  std::function<PackageTable(const std::string& package, const std::string& interface_id, const std::string& device_kind)>
+  // Opens the provider of a package for a kind of device; throws with the true cause when there is
+  // none.
+  std::function<PackageTable(const std::string& package, const std::string& interface_id,
+                             const std::string& device_kind)>
       package_table;
   Progress* progress = nullptr;
 

@@ -55,18 +55,24 @@ at::Device to_at_device(qh_device device) {
   switch (device.type) {
     case QH_DEVICE_CPU:
     case QH_DEVICE_CUDA_HOST:
-    case QH_DEVICE_HIP_HOST: return at::kCPU;
-    case QH_DEVICE_CUDA: return {at::kCUDA, static_cast<at::DeviceIndex>(device.id)};
-    default: fail(ErrorKind::kRuntime, "a plugin gave a tensor on a device of unknown type {}", device.type);
+    case QH_DEVICE_HIP_HOST:
+      return at::kCPU;
+    case QH_DEVICE_CUDA:
+      return {at::kCUDA, static_cast<at::DeviceIndex>(device.id)};
+    default:
+      fail(ErrorKind::kRuntime, "a plugin gave a tensor on a device of unknown type {}",
+           device.type);
   }
 }
 
 void check_dimensions(const qh_tensor& view) {
   if (view.ndim < 0 || view.ndim > 64 || (view.ndim > 0 && !view.shape)) {
-    fail(ErrorKind::kValue, "a plugin gave a tensor with {} dimensions and no usable shape", view.ndim);
+    fail(ErrorKind::kValue, "a plugin gave a tensor with {} dimensions and no usable shape",
+         view.ndim);
   }
   for (std::int32_t i = 0; i < view.ndim; ++i) {
-    if (view.shape[i] < 0) fail(ErrorKind::kValue, "a plugin gave a tensor with a negative dimension");
+    if (view.shape[i] < 0)
+      fail(ErrorKind::kValue, "a plugin gave a tensor with a negative dimension");
   }
 }
 
@@ -75,10 +81,12 @@ at::Tensor from_memory(const qh_tensor& view, Deleter deleter) {
   check_dimensions(view);
   const auto rank = static_cast<std::size_t>(view.ndim);
   void* data = static_cast<char*>(view.data) + view.byte_offset;
-  const auto options = at::TensorOptions().dtype(to_scalar_type(view.dtype)).device(to_at_device(view.device));
+  const auto options =
+      at::TensorOptions().dtype(to_scalar_type(view.dtype)).device(to_at_device(view.device));
   const at::IntArrayRef sizes(view.shape, rank);
   if (!view.strides) return at::from_blob(data, sizes, std::move(deleter), options);
-  return at::from_blob(data, sizes, at::IntArrayRef(view.strides, rank), std::move(deleter), options);
+  return at::from_blob(data, sizes, at::IntArrayRef(view.strides, rank), std::move(deleter),
+                       options);
 }
 
 }  // namespace
@@ -174,7 +182,8 @@ at::Tensor import_tensor(qh_managed_tensor* tensor) {
 }
 
 at::Tensor shared_tensor(const qh_managed_tensor* tensor) {
-  if (tensor->deleter == delete_exported) return static_cast<Exported*>(tensor->manager_ctx)->tensor;
+  if (tensor->deleter == delete_exported)
+    return static_cast<Exported*>(tensor->manager_ctx)->tensor;
   return alias(tensor->tensor);
 }
 
@@ -182,8 +191,8 @@ qh_tensor_sink tensor_sink(std::vector<std::pair<std::string, at::Tensor>>& out)
   return {&out, [](void* ctx, qh_str name, qh_managed_tensor* tensor) -> qh_status {
             return guard_call([&] {
               at::Tensor imported = import_tensor(tensor);
-              static_cast<std::vector<std::pair<std::string, at::Tensor>>*>(ctx)->emplace_back(from_abi(name),
-                                                                                               std::move(imported));
+              static_cast<std::vector<std::pair<std::string, at::Tensor>>*>(ctx)->emplace_back(
+                  from_abi(name), std::move(imported));
             });
           }};
 }

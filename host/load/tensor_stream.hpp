@@ -1,4 +1,5 @@
-// Tensors read ahead of their user: several readers, one consumer in file order, and never more bytes in flight than allowed.
+// Tensors read ahead of their user: several readers, one consumer in file order, and never more
+// bytes in flight than allowed.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,27 +31,31 @@ struct ReadJob {
 
 ReadJob whole_tensor(const StoredTensor& stored, std::size_t tag);
 // Slices of at most `slice_bytes`, each a multiple of `granularity` rows (the last may be shorter).
-std::vector<ReadJob> row_slices(const StoredTensor& stored, std::int64_t granularity, std::uint64_t slice_bytes,
-                                std::size_t tag);
+std::vector<ReadJob> row_slices(const StoredTensor& stored, std::int64_t granularity,
+                                std::uint64_t slice_bytes, std::size_t tag);
 
 struct StreamLimits {
-  std::uint64_t queue_bytes = std::uint64_t{256} << 20;  // read and not yet consumed; one larger tensor may pass it alone
+  std::uint64_t queue_bytes =
+      std::uint64_t{256} << 20;  // read and not yet consumed; one larger tensor may pass it alone
   unsigned readers = 2;
 };
 
-// Reads with pread into fresh memory, so that a tensor which stays as it is costs no copy. Made and used by one thread.
+// Reads with pread into fresh memory, so that a tensor which stays as it is costs no copy. Made and
+// used by one thread.
 class TensorStream {
  public:
   // The checkpoint, cancel and trace (both may be null) outlive the stream.
-  TensorStream(std::vector<ReadJob> jobs, StreamLimits limits, const CancelToken* cancel, Trace* trace);
+  TensorStream(std::vector<ReadJob> jobs, StreamLimits limits, const CancelToken* cancel,
+               Trace* trace);
   ~TensorStream();  // stops the readers and waits for them
 
   struct Item {
     ReadJob job;
     at::Tensor value;  // as stored, on the host
   };
-  // The next job in order, or nothing after the last. The bytes of the item before it are free for the readers from now on.
-  // Throws what the reader met, naming tensor and file; kCancelled when asked to stop.
+  // The next job in order, or nothing after the last. The bytes of the item before it are free for
+  // the readers from now on. Throws what the reader met, naming tensor and file; kCancelled when
+  // asked to stop.
   std::optional<Item> next();
 
   std::uint64_t peak_bytes() const { return peak_bytes_; }  // most that was in flight

@@ -20,7 +20,8 @@ std::int64_t microseconds(Trace::Clock::duration duration) {
 
 }  // namespace
 
-Trace::Span::Span(Trace* trace, std::string_view category, std::string_view name, Json args) : trace_(trace) {
+Trace::Span::Span(Trace* trace, std::string_view category, std::string_view name, Json args)
+    : trace_(trace) {
   if (!trace_) return;
   category_ = category;
   name_ = name;
@@ -31,8 +32,9 @@ Trace::Span::Span(Trace* trace, std::string_view category, std::string_view name
 Trace::Span::~Span() {
   if (!trace_) return;
   try {
-    trace_->add({std::move(category_), std::move(name_), std::move(args_), microseconds(began_ - trace_->origin_),
-                 microseconds(Clock::now() - began_), thread_number()});
+    trace_->add({std::move(category_), std::move(name_), std::move(args_),
+                 microseconds(began_ - trace_->origin_), microseconds(Clock::now() - began_),
+                 thread_number()});
   } catch (...) {  // a trace that lacks an event is better than a load that fails
   }
 }
@@ -50,8 +52,13 @@ std::vector<Trace::Event> Trace::events() const {
 void Trace::write(const std::filesystem::path& file) const {
   Json events = Json::array();
   for (const Event& event : this->events()) {
-    Json entry{{"ph", "X"}, {"pid", 1}, {"tid", event.thread}, {"cat", event.category}, {"name", event.name},
-               {"ts", event.begin_us}, {"dur", event.duration_us}};
+    Json entry{{"ph", "X"},
+               {"pid", 1},
+               {"tid", event.thread},
+               {"cat", event.category},
+               {"name", event.name},
+               {"ts", event.begin_us},
+               {"dur", event.duration_us}};
     if (!event.args.is_null()) entry["args"] = event.args;
     events.push_back(std::move(entry));
   }

@@ -1,4 +1,5 @@
-// What happened when: slot calls, stages and tensors, in Chrome's trace format (chrome://tracing, Perfetto).
+// What happened when: slot calls, stages and tensors, in Chrome's trace format (chrome://tracing,
+// Perfetto).
 #pragma once
 
 #include <chrono>

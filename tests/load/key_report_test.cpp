@@ -9,12 +9,14 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(PrefixChange, AddsThePrefixToABareModelsKeys) {
-  EXPECT_EQ(prefix_change("model.", {"layers.0.w", "norm.w"}, {"model.layers.0.w", "lm_head.w"}), PrefixChange::kAdd);
+  EXPECT_EQ(prefix_change("model.", {"layers.0.w", "norm.w"}, {"model.layers.0.w", "lm_head.w"}),
+            PrefixChange::kAdd);
   EXPECT_EQ(rename_key("norm.w", "model.", PrefixChange::kAdd), "model.norm.w");
 }
 
 TEST(PrefixChange, RemovesItForABareModel) {
-  EXPECT_EQ(prefix_change("model.", {"model.norm.w", "lm_head.w"}, {"norm.w"}), PrefixChange::kRemove);
+  EXPECT_EQ(prefix_change("model.", {"model.norm.w", "lm_head.w"}, {"norm.w"}),
+            PrefixChange::kRemove);
   EXPECT_EQ(rename_key("model.norm.w", "model.", PrefixChange::kRemove), "norm.w");
   EXPECT_EQ(rename_key("lm_head.w", "model.", PrefixChange::kRemove), "lm_head.w");
 }
@@ -25,14 +27,16 @@ TEST(PrefixChange, LeavesNamesThatFit) {
 }
 
 TEST(WithoutMatching, DropsKeysThatAModelExpectsToMiss) {
-  EXPECT_THAT(without_matching({"a.rotary_emb.inv_freq", "a.q"}, {R"(rotary_emb\.inv_freq)"}), ElementsAre("a.q"));
+  EXPECT_THAT(without_matching({"a.rotary_emb.inv_freq", "a.q"}, {R"(rotary_emb\.inv_freq)"}),
+              ElementsAre("a.q"));
 }
 
 TEST(KeyReport, NamesTensorFileAndShapes) {
   KeyReport report;
   report.mismatched.push_back({"lm_head.weight", {3, 4}, {5, 4}, "model.safetensors"});
   EXPECT_FALSE(report.clean());
-  EXPECT_THAT(report.text(), HasSubstr("lm_head.weight: model.safetensors has [3,4], the model needs [5,4]"));
+  EXPECT_THAT(report.text(),
+              HasSubstr("lm_head.weight: model.safetensors has [3,4], the model needs [5,4]"));
 }
 
 TEST(KeyReport, ShowsTheFirstNamesOfMany) {

@@ -45,8 +45,11 @@ Error error_of(Body&& body) {
 }
 
 TEST(UserQuantization, ReadsValuesAsYaml) {
-  const auto user = user_quantization("m", {"a=4", "b=true", "c=0.5", "d=[x, y]", "e=nf4", "f=\"4\""});
-  EXPECT_EQ(user.values, (OrderedJson{{"a", 4}, {"b", true}, {"c", 0.5}, {"d", {"x", "y"}}, {"e", "nf4"}, {"f", "4"}}));
+  const auto user =
+      user_quantization("m", {"a=4", "b=true", "c=0.5", "d=[x, y]", "e=nf4", "f=\"4\""});
+  EXPECT_EQ(user.values,
+            (OrderedJson{
+                {"a", 4}, {"b", true}, {"c", 0.5}, {"d", {"x", "y"}}, {"e", "nf4"}, {"f", "4"}}));
 }
 
 TEST(UserQuantization, RefusesSettingsWithoutAMethodOrAKey) {
@@ -57,7 +60,8 @@ TEST(UserQuantization, RefusesSettingsWithoutAMethodOrAKey) {
 
 TEST(ConfigForQuantizing, FillsDefaultsAndTheMatchRule) {
   const auto spec = sample();
-  const MethodConfig config = config_for_quantizing(spec, user_quantization("sample_4bit", {"bits=3"}));
+  const MethodConfig config =
+      config_for_quantizing(spec, user_quantization("sample_4bit", {"bits=3"}));
   EXPECT_FALSE(config.pre_quantized);
   EXPECT_EQ(config.merged, (OrderedJson{{"quant_method", "sample"},
                                         {"load_in_4bit", true},
@@ -70,7 +74,8 @@ TEST(ConfigForQuantizing, FillsDefaultsAndTheMatchRule) {
 
 TEST(ConfigForQuantizing, NamesTheNearestOptionForAnUnknownOne) {
   const auto spec = sample();
-  const Error error = error_of([&] { config_for_quantizing(spec, user_quantization("sample_4bit", {"groupsize=64"})); });
+  const Error error = error_of(
+      [&] { config_for_quantizing(spec, user_quantization("sample_4bit", {"groupsize=64"})); });
   EXPECT_EQ(error.kind(), ErrorKind::kValue);
   EXPECT_THAT(error.what(), HasSubstr("did you mean \"group_size\"?"));
 }
@@ -78,13 +83,15 @@ TEST(ConfigForQuantizing, NamesTheNearestOptionForAnUnknownOne) {
 TEST(ConfigForQuantizing, RefusesWrongTypesAndRanges) {
   const auto spec = sample();
   for (const char* wrong : {"bits=9", "bits=four", "backend=7"}) {
-    const Error error = error_of([&] { config_for_quantizing(spec, user_quantization("sample_4bit", {wrong})); });
+    const Error error =
+        error_of([&] { config_for_quantizing(spec, user_quantization("sample_4bit", {wrong})); });
     EXPECT_TRUE(error.kind() == ErrorKind::kValue || error.kind() == ErrorKind::kType) << wrong;
     EXPECT_THAT(error.what(), HasSubstr("--set")) << wrong;
   }
 }
 
-const OrderedJson kStored{{"quant_method", "sample"}, {"load_in_4bit", true}, {"bits", 8}, {"extra", {1, 2}}};
+const OrderedJson kStored{
+    {"quant_method", "sample"}, {"load_in_4bit", true}, {"bits", 8}, {"extra", {1, 2}}};
 
 TEST(ConfigForPreQuantized, TakesTheCheckpointsConfigAndKeepsUnknownKeys) {
   const auto spec = sample();
@@ -97,8 +104,8 @@ TEST(ConfigForPreQuantized, TakesTheCheckpointsConfigAndKeepsUnknownKeys) {
 
 TEST(ConfigForPreQuantized, LetsOnlyLoadingAttributesThroughAndSaysWhatItIgnores) {
   const auto spec = sample();
-  const MethodConfig config =
-      config_for_pre_quantized(spec, kStored, user_quantization("sample_4bit", {"bits=3", "backend=fast"}));
+  const MethodConfig config = config_for_pre_quantized(
+      spec, kStored, user_quantization("sample_4bit", {"bits=3", "backend=fast"}));
   EXPECT_EQ(config.values[0].value, OrderedJson(8));
   EXPECT_EQ(config.values[2].value, OrderedJson("fast"));
   ASSERT_EQ(config.warnings.size(), 1u);
@@ -108,7 +115,8 @@ TEST(ConfigForPreQuantized, LetsOnlyLoadingAttributesThroughAndSaysWhatItIgnores
 
 TEST(ConfigForPreQuantized, RefusesAnotherMethodNamingBoth) {
   const auto spec = sample();
-  const Error error = error_of([&] { config_for_pre_quantized(spec, kStored, user_quantization("other", {})); });
+  const Error error =
+      error_of([&] { config_for_pre_quantized(spec, kStored, user_quantization("other", {})); });
   EXPECT_EQ(error.kind(), ErrorKind::kValue);
   EXPECT_THAT(error.what(), HasSubstr("quantized with sample_4bit, but other was asked for"));
 }

@@ -9,20 +9,25 @@ namespace {
 
 using testing::ElementsAre;
 
-const SkipFacts kTiedLlama{{{"lm_head.weight", "model.embed_tokens.weight"}}, "model.norm.weight", "lm_head"};
+const SkipFacts kTiedLlama{
+    {{"lm_head.weight", "model.embed_tokens.weight"}}, "model.norm.weight", "lm_head"};
 const SkipFacts kUntiedQwen{{}, "lm_head.weight", "lm_head"};
-const SkipFacts kGpt2{{{"lm_head.weight", "transformer.wte.weight"}}, "transformer.ln_f.bias", "lm_head"};
+const SkipFacts kGpt2{
+    {{"lm_head.weight", "transformer.wte.weight"}}, "transformer.ln_f.bias", "lm_head"};
 
 // Expected values: transformers 5.17's get_keys_to_not_convert on tiny models of these families.
 TEST(DefaultModulesToNotConvert, AreTransformersFiveOnes) {
-  EXPECT_THAT(default_modules_to_not_convert(kTiedLlama), ElementsAre("lm_head", "model.embed_tokens", "model.norm"));
+  EXPECT_THAT(default_modules_to_not_convert(kTiedLlama),
+              ElementsAre("lm_head", "model.embed_tokens", "model.norm"));
   EXPECT_THAT(default_modules_to_not_convert(kUntiedQwen), ElementsAre("lm_head"));
-  EXPECT_THAT(default_modules_to_not_convert(kGpt2), ElementsAre("lm_head", "transformer.ln_f.bias", "transformer.wte"));
+  EXPECT_THAT(default_modules_to_not_convert(kGpt2),
+              ElementsAre("lm_head", "transformer.ln_f.bias", "transformer.wte"));
 }
 
 TEST(DefaultModulesToNotConvert, WereTheHeadAloneIn441WhenNothingIsTied) {
   EXPECT_THAT(default_modules_to_not_convert_4_41(kUntiedQwen), ElementsAre("lm_head"));
-  EXPECT_THAT(default_modules_to_not_convert_4_41(kGpt2), ElementsAre("lm_head", "transformer.ln_f", "transformer.wte"));
+  EXPECT_THAT(default_modules_to_not_convert_4_41(kGpt2),
+              ElementsAre("lm_head", "transformer.ln_f", "transformer.wte"));
 }
 
 TEST(SkipList, MatchesFromTheStartWithoutABoundary) {
@@ -37,7 +42,8 @@ TEST(SkipList, MatchesTheEndAsText) {
 }
 
 TEST(SkipList, ReadsRegularExpressions) {
-  EXPECT_EQ(SkipList({"lm_head", R"(model\.layers\.\d+\.mlp)"}).reason("model.layers.12.mlp.up"), R"(model\.layers\.\d+\.mlp)");
+  EXPECT_EQ(SkipList({"lm_head", R"(model\.layers\.\d+\.mlp)"}).reason("model.layers.12.mlp.up"),
+            R"(model\.layers\.\d+\.mlp)");
   EXPECT_FALSE(SkipList({R"(model\.layers\.\d+\.mlp)"}).skips("model.layers.12.attn"));
 }
 

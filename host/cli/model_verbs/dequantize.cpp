@@ -21,9 +21,12 @@ int dequantize(Session& session, const DequantizeFlags& flags) {
   save.cancel = &interrupt_token();
   save_model(loaded, flags.out, save);
   if (session.json()) {
-    session.print_json("dequantize", {{"out", flags.out}, {"method", method}, {"dtype", name_of(to_qh_dtype(loaded.dtype))}});
+    session.print_json(
+        "dequantize",
+        {{"out", flags.out}, {"method", method}, {"dtype", name_of(to_qh_dtype(loaded.dtype))}});
   } else {
-    session.print(fmt::format("{}: {} undone, saved in {}", flags.out, method, name_of(to_qh_dtype(loaded.dtype))));
+    session.print(fmt::format("{}: {} undone, saved in {}", flags.out, method,
+                              name_of(to_qh_dtype(loaded.dtype))));
   }
   return 0;
 }
@@ -33,9 +36,11 @@ int dequantize(Session& session, const DequantizeFlags& flags) {
 void add_dequantize(Verb root, Session& session) {
   auto flags = std::make_shared<DequantizeFlags>();
   Verb verb = root.verb("dequantize", "Turn a quantized checkpoint back into a dense one",
-                          "  quanthost dequantize out dense --dtype bfloat16");
+                        "  quanthost dequantize out dense --dtype bfloat16");
   add_model_options(verb, *flags);
-  verb.argument("OUT", flags->out, "Directory to write").run([&session, flags] { return dequantize(session, *flags); });
+  verb.argument("OUT", flags->out, "Directory to write").run([&session, flags] {
+    return dequantize(session, *flags);
+  });
 }
 
 }  // namespace quanthost::cli

@@ -27,12 +27,15 @@ int load(Session& session, const ModelOptions& flags) {
                                 {"peak_rss_bytes", peak_rss_bytes()}});
     return 0;
   }
-  session.print(fmt::format("{} loaded in {:.3f} s: {:.1f} MB read at {:.2f} GB/s", loaded.model->config().architecture,
-                            stats.seconds, static_cast<double>(stats.bytes_read) / 1e6, rate / 1e9));
-  session.print(fmt::format("method {}, dtype {}, model {:.1f} MB, peak queue {:.1f} MB, peak memory {:.1f} MB",
-                            method.empty() ? "none" : method, name_of(to_qh_dtype(loaded.dtype)),
-                            static_cast<double>(stats.model_bytes) / 1e6, static_cast<double>(stats.peak_queue_bytes) / 1e6,
-                            static_cast<double>(peak_rss_bytes()) / 1e6));
+  session.print(fmt::format("{} loaded in {:.3f} s: {:.1f} MB read at {:.2f} GB/s",
+                            loaded.model->config().architecture, stats.seconds,
+                            static_cast<double>(stats.bytes_read) / 1e6, rate / 1e9));
+  session.print(fmt::format(
+      "method {}, dtype {}, model {:.1f} MB, peak queue {:.1f} MB, peak memory {:.1f} MB",
+      method.empty() ? "none" : method, name_of(to_qh_dtype(loaded.dtype)),
+      static_cast<double>(stats.model_bytes) / 1e6,
+      static_cast<double>(stats.peak_queue_bytes) / 1e6,
+      static_cast<double>(peak_rss_bytes()) / 1e6));
   return 0;
 }
 
@@ -41,7 +44,7 @@ int load(Session& session, const ModelOptions& flags) {
 void add_load(Verb root, Session& session) {
   auto flags = std::make_shared<ModelOptions>();
   Verb verb = root.verb("load", "Load a model and say how long it took and how much memory",
-                          "  quanthost load models/smollm2 --method absmax8 --json");
+                        "  quanthost load models/smollm2 --method absmax8 --json");
   add_model_options(verb, *flags);
   verb.run([&session, flags] { return load(session, *flags); });
 }

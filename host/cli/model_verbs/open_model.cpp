@@ -17,7 +17,8 @@ Progress::Listener stage_bars(const Session& session) {
     ByteProgress show;
   };
   return [&session, bar = std::make_shared<Bar>()](const ProgressReport& report) {
-    if (bar->stage != report.stage || !bar->show) *bar = {report.stage, progress_on_stderr(session, report.stage)};
+    if (bar->stage != report.stage || !bar->show)
+      *bar = {report.stage, progress_on_stderr(session, report.stage)};
     if (report.stage_ended) *bar = {};
     if (bar->show && report.done > 0 && report.seconds > 0.2) bar->show(report.done, report.total);
   };
@@ -26,12 +27,15 @@ Progress::Listener stage_bars(const Session& session) {
 LoadOptions load_options(const ModelOptions& options) {
   LoadOptions load;
   load.checkpoint = model_folder(options.path);
-  load.quantization = options.quant_file.empty() ? user_quantization(options.method, options.settings)
-                                                 : read_user_quantization(options.quant_file);
+  load.quantization = options.quant_file.empty()
+                          ? user_quantization(options.method, options.settings)
+                          : read_user_quantization(options.quant_file);
   load.device_map = parse_device_map(options.device_map, default_accelerator());
-  if (!options.max_memory.empty()) load.max_memory = parse_memory_limits(options.max_memory, default_accelerator());
+  if (!options.max_memory.empty())
+    load.max_memory = parse_memory_limits(options.max_memory, default_accelerator());
   load.dtype = options.dtype;
-  if (!options.max_queue.empty()) load.stream.queue_bytes = static_cast<std::uint64_t>(parse_byte_size(options.max_queue));
+  if (!options.max_queue.empty())
+    load.stream.queue_bytes = static_cast<std::uint64_t>(parse_byte_size(options.max_queue));
   load.stream.readers = static_cast<unsigned>(std::min(at::get_num_threads(), 4));
   load.offload_folder = options.offload_folder;
   return load;
@@ -41,7 +45,8 @@ LoadOptions load_options(const ModelOptions& options) {
 
 void add_model_options(Verb& verb, ModelOptions& options) {
   verb.argument("model", options.path, "The model folder")
-      .option("--method", options.method, "Quantize with this method while loading (see 'quanthost methods')")
+      .option("--method", options.method,
+              "Quantize with this method while loading (see 'quanthost methods')")
       .options("--set", options.settings, "key=value: an option of the method; may be repeated")
       .option("--quant", options.quant_file, "YAML or JSON file with the method and its options")
       .option("--device-map", options.device_map,
@@ -49,14 +54,18 @@ void add_model_options(Verb& verb, ModelOptions& options) {
       .option("--max-memory", options.max_memory, "Limits of devices, e.g. 0=10GiB,cpu=30GiB")
       .option("--dtype", options.dtype, "auto (as stored), float32, bfloat16 or float16")
       .option("--max-queue", options.max_queue, "Most bytes that are read ahead (default: 256MiB)")
-      .option("--offload-folder", options.offload_folder, "Where parts of the model that lie on disk are kept")
+      .option("--offload-folder", options.offload_folder,
+              "Where parts of the model that lie on disk are kept")
       .option("--trace", options.trace_file, "Write what happened when, in Chrome's trace format")
       .option("--threads", options.threads, "Threads to compute with (default: all cores)");
 }
 
 LoadSession::LoadSession(Session& session, const ModelOptions& options)
-    : session_(session), trace_file_(options.trace_file), progress_(stage_bars(session), &interrupt_token()) {
-  if (!options.threads.empty()) at::set_num_threads(static_cast<int>(parse_integer("--threads", options.threads, 1)));
+    : session_(session),
+      trace_file_(options.trace_file),
+      progress_(stage_bars(session), &interrupt_token()) {
+  if (!options.threads.empty())
+    at::set_num_threads(static_cast<int>(parse_integer("--threads", options.threads, 1)));
   load_ = load_options(options);
   load_.progress = &progress_;
   load_.cancel = &interrupt_token();
@@ -80,7 +89,8 @@ OpenedModel open_model(Session& session, const ModelOptions& options) {
   out.session->run(*out.loaded);
   out.checkpoint = out.loaded->checkpoint;
   out.model = out.loaded->model.get();
-  out.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  out.load_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return out;
 }
 

@@ -1,5 +1,5 @@
-// A model opened for a verb: flags in, model out, with progress, Ctrl-C and the trace file looked after. The only header here
-// that shows LibTorch.
+// A model opened for a verb: flags in, model out, with progress, Ctrl-C and the trace file looked
+// after. The only header here that shows LibTorch.
 #pragma once
 
 #include <filesystem>
@@ -14,13 +14,14 @@ namespace quanthost::cli {
 
 // What the user may say about a load.
 struct ModelOptions {
-  std::string path, method, quant_file, device_map, max_memory, dtype = "auto", max_queue, trace_file, threads,
-      offload_folder;
+  std::string path, method, quant_file, device_map, max_memory, dtype = "auto", max_queue,
+                                                                trace_file, threads, offload_folder;
   std::vector<std::string> settings;
 };
 void add_model_options(Verb& verb, ModelOptions& options);
 
-// One load, in its two steps. The model it gives uses this object's progress and trace, so it must not outlive it.
+// One load, in its two steps. The model it gives uses this object's progress and trace, so it must
+// not outlive it.
 class LoadSession {
  public:
   LoadSession(Session& session, const ModelOptions& options);

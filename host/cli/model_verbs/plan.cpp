@@ -10,7 +10,8 @@ struct PlanFlags : ModelOptions {
 };
 
 std::string type_after(const TensorPlan& plan) {
-  return plan.cast ? name_of(to_qh_dtype(*plan.cast)) : std::string(torch_name(plan.stored->dtype()));
+  return plan.cast ? name_of(to_qh_dtype(*plan.cast))
+                   : std::string(torch_name(plan.stored->dtype()));
 }
 
 OrderedJson entry(const LoadedModel& loaded, const TensorPlan& plan) {
@@ -27,18 +28,21 @@ OrderedJson entry(const LoadedModel& loaded, const TensorPlan& plan) {
 // Why one tensor goes where it goes, one reason a line.
 std::vector<std::string> reasons(const LoadedModel& loaded, const TensorPlan& plan) {
   std::vector<std::string> out;
-  out.push_back(fmt::format("read from {} as {}, {} bytes", plan.stored->file().path().filename().string(),
+  out.push_back(fmt::format("read from {} as {}, {} bytes",
+                            plan.stored->file().path().filename().string(),
                             torch_name(plan.stored->dtype()), plan.stored->bytes()));
   if (!loaded.quantizer) {
     out.push_back("not quantized: no method was asked for, and the checkpoint names none");
   } else if (plan.quantized) {
-    out.push_back(fmt::format("given to {} ({}): its check_quantized_param says so", loaded.quantizer->plugin_id(),
+    out.push_back(fmt::format("given to {} ({}): its check_quantized_param says so",
+                              loaded.quantizer->plugin_id(),
                               loaded.quantizer->config().spec->method));
   } else {
     out.push_back(fmt::format("left as it is: {} does not want it", loaded.quantizer->plugin_id()));
   }
   if (plan.cast) out.push_back(fmt::format("converted to {}", type_after(plan)));
-  out.push_back(fmt::format("placed on {} by the device map {}", plan.device, loaded.device_map.to_json().dump()));
+  out.push_back(fmt::format("placed on {} by the device map {}", plan.device,
+                            loaded.device_map.to_json().dump()));
   return out;
 }
 
@@ -46,14 +50,16 @@ int why(Session& session, const LoadedModel& loaded, const std::string& name) {
   for (const TensorPlan& plan : loaded.plan) {
     if (plan.name != name && plan.stored->name() != name) continue;
     if (session.json()) {
-      session.print_json("plan_why", {{"tensor", entry(loaded, plan)}, {"reasons", reasons(loaded, plan)}});
+      session.print_json("plan_why",
+                         {{"tensor", entry(loaded, plan)}, {"reasons", reasons(loaded, plan)}});
     } else {
       session.print(plan.name);
       for (const std::string& reason : reasons(loaded, plan)) session.print("  " + reason);
     }
     return 0;
   }
-  throw CommandError(ExitCode::kModelInvalid, ErrorKind::kKey, fmt::format("no tensor {} is loaded", name),
+  throw CommandError(ExitCode::kModelInvalid, ErrorKind::kKey,
+                     fmt::format("no tensor {} is loaded", name),
                      "'quanthost plan MODEL' lists them");
 }
 
@@ -84,9 +90,11 @@ int plan(Session& session, const PlanFlags& flags) {
 void add_plan(Verb root, Session& session) {
   auto flags = std::make_shared<PlanFlags>();
   Verb verb = root.verb("plan", "What a load would do with each tensor; reads headers only",
-                          "  quanthost plan models/smollm2 --method absmax8 --why model.norm.weight");
+                        "  quanthost plan models/smollm2 --method absmax8 --why model.norm.weight");
   add_model_options(verb, *flags);
-  verb.option("--why", flags->why, "Explain one tensor").run([&session, flags] { return plan(session, *flags); });
+  verb.option("--why", flags->why, "Explain one tensor").run([&session, flags] {
+    return plan(session, *flags);
+  });
 }
 
 }  // namespace quanthost::cli

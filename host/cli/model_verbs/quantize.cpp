@@ -14,11 +14,13 @@ int quantize(Session& session, const QuantizeFlags& flags) {
   LoadSession work(session, flags);
   LoadedModel loaded = work.plan();
   if (!loaded.quantizer) {
-    throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "quantize needs a method", "add --method ID or --quant FILE");
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "quantize needs a method",
+                       "add --method ID or --quant FILE");
   }
   if (loaded.quantizer->pre_quantized()) {
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
-                       fmt::format("{} is quantized already, with {}", flags.path, loaded.quantizer->config().spec->method),
+                       fmt::format("{} is quantized already, with {}", flags.path,
+                                   loaded.quantizer->config().spec->method),
                        "dequantize it first with 'quanthost dequantize'");
   }
   need_serializable(*loaded.quantizer);
@@ -37,7 +39,8 @@ int quantize(Session& session, const QuantizeFlags& flags) {
   } else {
     session.print(fmt::format("{}: {:.1f} MB became {:.1f} MB in {:.2f} s", flags.out,
                               static_cast<double>(loaded.stats.bytes_read) / 1e6,
-                              static_cast<double>(loaded.stats.model_bytes) / 1e6, loaded.stats.seconds));
+                              static_cast<double>(loaded.stats.model_bytes) / 1e6,
+                              loaded.stats.seconds));
   }
   return 0;
 }
@@ -47,9 +50,11 @@ int quantize(Session& session, const QuantizeFlags& flags) {
 void add_quantize(Verb root, Session& session) {
   auto flags = std::make_shared<QuantizeFlags>();
   Verb verb = root.verb("quantize", "Quantize a checkpoint and save it",
-                          "  quanthost quantize models/smollm2 out --method absmax8");
+                        "  quanthost quantize models/smollm2 out --method absmax8");
   add_model_options(verb, *flags);
-  verb.argument("OUT", flags->out, "Directory to write").run([&session, flags] { return quantize(session, *flags); });
+  verb.argument("OUT", flags->out, "Directory to write").run([&session, flags] {
+    return quantize(session, *flags);
+  });
 }
 
 }  // namespace quanthost::cli

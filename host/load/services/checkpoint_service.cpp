@@ -26,7 +26,8 @@ const StoredTensor& stored(qh_model* model, qh_str name) {
 qh_status names(qh_model* model, qh_str prefix, qh_str_sink out) {
   return guard_call([&] {
     for (const StoredTensor& tensor : checkpoint_of(model).tensors()) {
-      if (tensor.name().starts_with(from_abi(prefix))) check_call(out.emit(out.ctx, to_abi(tensor.name())));
+      if (tensor.name().starts_with(from_abi(prefix)))
+        check_call(out.emit(out.ctx, to_abi(tensor.name())));
     }
   });
 }
@@ -79,7 +80,8 @@ qh_status read_file(qh_model* model, qh_str name, qh_str_sink out) {
 }  // namespace
 
 const qh_checkpoint_api& checkpoint() {
-  static const qh_checkpoint_api table{sizeof(qh_checkpoint_api), 0, names, info, read, metadata, read_file};
+  static const qh_checkpoint_api table{
+      sizeof(qh_checkpoint_api), 0, names, info, read, metadata, read_file};
   return table;
 }
 

@@ -1,6 +1,5 @@
 // qh.log/1: what plugins say, in the host's log.
 #include "host/base/log.hpp"
-
 #include "host/load/abi_strings.hpp"
 #include "host/load/services/services.hpp"
 
@@ -14,13 +13,14 @@ log::Level to_level(std::int32_t level) {
 }  // namespace
 
 const qh_log_api& log() {
-  static const qh_log_api table{sizeof(qh_log_api), 0,
-                                [](qh_host*, std::int32_t level, qh_str message) {
-                                  guard_call([&] { quanthost::log::write(to_level(level), "plugin", from_abi(message)); });
-                                },
-                                [](qh_host*, std::int32_t level) -> std::int32_t {
-                                  return to_level(level) >= quanthost::log::level();
-                                }};
+  static const qh_log_api table{
+      sizeof(qh_log_api), 0,
+      [](qh_host*, std::int32_t level, qh_str message) {
+        guard_call([&] { quanthost::log::write(to_level(level), "plugin", from_abi(message)); });
+      },
+      [](qh_host*, std::int32_t level) -> std::int32_t {
+        return to_level(level) >= quanthost::log::level();
+      }};
   return table;
 }
 

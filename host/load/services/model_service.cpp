@@ -9,7 +9,9 @@
 namespace quanthost::services {
 namespace {
 
-qh_status emit_text(qh_str_sink out, std::string_view text) { return text.empty() ? QH_OK : out.emit(out.ctx, to_abi(text)); }
+qh_status emit_text(qh_str_sink out, std::string_view text) {
+  return text.empty() ? QH_OK : out.emit(out.ctx, to_abi(text));
+}
 
 void emit_all(qh_str_sink out, const std::vector<std::string>& texts) {
   for (const std::string& text : texts) check_call(out.emit(out.ctx, to_abi(text)));
@@ -23,11 +25,13 @@ qh_status config_json(qh_model* model, qh_str_sink out) {
 }
 
 qh_status name_or_path(qh_model* model, qh_str_sink out) {
-  return guard_call([&] { check_call(emit_text(out, ModelContext::from_abi(model).name_or_path())); });
+  return guard_call(
+      [&] { check_call(emit_text(out, ModelContext::from_abi(model).name_or_path())); });
 }
 
 qh_status main_input_name(qh_model* model, qh_str_sink out) {
-  return guard_call([&] { check_call(emit_text(out, ModelContext::from_abi(model).info().main_input_name)); });
+  return guard_call(
+      [&] { check_call(emit_text(out, ModelContext::from_abi(model).info().main_input_name)); });
 }
 
 std::string parent_of(const std::string& name) {
@@ -77,7 +81,8 @@ qh_status find_module(qh_model* model, qh_str name, qh_module_desc* out) {
     const std::string wanted(from_abi(name));
     torch::nn::Module* found = model::find_module(ModelContext::from_abi(model).root(), wanted);
     if (!found) fail(ErrorKind::kKey, "the model has no module {}", wanted);
-    qh_module_desc desc = describe({wanted, found->name(), found, nullptr, found->children().empty()}, wanted);
+    qh_module_desc desc =
+        describe({wanted, found->name(), found, nullptr, found->children().empty()}, wanted);
     desc.name = name;
     desc.class_name = to_abi(found->name());
     desc.parent = {name.data, parent_of(wanted).size()};
@@ -90,7 +95,8 @@ class TiedGroups {
  public:
   explicit TiedGroups(const std::vector<ModelTensor>& tensors) {
     for (const ModelTensor& tensor : tensors) {
-      if (!tensor.tied_to.empty()) numbers_.emplace(tensor.tied_to, static_cast<std::int32_t>(numbers_.size()) + 1);
+      if (!tensor.tied_to.empty())
+        numbers_.emplace(tensor.tied_to, static_cast<std::int32_t>(numbers_.size()) + 1);
     }
   }
   std::int32_t of(const ModelTensor& tensor) const {
@@ -102,7 +108,8 @@ class TiedGroups {
   std::map<std::string, std::int32_t> numbers_;
 };
 
-void emit_param(ModelContext& context, const ModelTensor& tensor, const TiedGroups& groups, qh_param_desc_sink out) {
+void emit_param(ModelContext& context, const ModelTensor& tensor, const TiedGroups& groups,
+                qh_param_desc_sink out) {
   qh_param_desc desc{};
   desc.struct_size = sizeof(desc);
   desc.is_buffer = tensor.is_buffer;
@@ -140,11 +147,13 @@ qh_status find_param(qh_model* model, qh_str name, qh_param_desc_sink out) {
 }
 
 qh_status input_embeddings(qh_model* model, qh_str_sink out) {
-  return guard_call([&] { check_call(emit_text(out, ModelContext::from_abi(model).info().input_embeddings)); });
+  return guard_call(
+      [&] { check_call(emit_text(out, ModelContext::from_abi(model).info().input_embeddings)); });
 }
 
 qh_status output_embeddings(qh_model* model, qh_str_sink out) {
-  return guard_call([&] { check_call(emit_text(out, ModelContext::from_abi(model).info().output_embeddings)); });
+  return guard_call(
+      [&] { check_call(emit_text(out, ModelContext::from_abi(model).info().output_embeddings)); });
 }
 
 qh_status keep_in_fp32_modules(qh_model* model, qh_str_sink out) {
@@ -152,7 +161,8 @@ qh_status keep_in_fp32_modules(qh_model* model, qh_str_sink out) {
 }
 
 qh_status default_skips(qh_model* model, qh_str_sink out) {
-  return guard_call([&] { emit_all(out, ModelContext::from_abi(model).default_modules_to_not_convert()); });
+  return guard_call(
+      [&] { emit_all(out, ModelContext::from_abi(model).default_modules_to_not_convert()); });
 }
 
 qh_status is_skipped(qh_model*, qh_str module, qh_str_list patterns, std::int32_t* out) {
@@ -162,7 +172,8 @@ qh_status is_skipped(qh_model*, qh_str module, qh_str_list patterns, std::int32_
 qh_status get_param(qh_model* model, qh_str name, qh_managed_tensor** out) {
   return guard_call([&] {
     at::Tensor value = ModelContext::from_abi(model).get_param(std::string(from_abi(name)));
-    if (value.is_meta()) fail(ErrorKind::kRuntime, "parameter {} has no memory yet", from_abi(name));
+    if (value.is_meta())
+      fail(ErrorKind::kRuntime, "parameter {} has no memory yet", from_abi(name));
     *out = export_tensor(std::move(value));
   });
 }
@@ -174,18 +185,21 @@ qh_status set_param(qh_model* model, qh_str name, qh_managed_tensor* value) {
   });
 }
 
-qh_status replace_module(qh_model* model, qh_str name, const qh_module_class* module_class, qh_module* state) {
+qh_status replace_module(qh_model* model, qh_str name, const qh_module_class* module_class,
+                         qh_module* state) {
   return guard_call([&] {
-    if (!module_class || !state) fail(ErrorKind::kValue, "replace_module needs a class and a state");
+    if (!module_class || !state)
+      fail(ErrorKind::kValue, "replace_module needs a class and a state");
     ModelContext::from_abi(model).replace_module(std::string(from_abi(name)), *module_class, state);
   });
 }
 
 // Asked for every tensor of a checkpoint, mostly in vain: a miss must not cost an exception.
-qh_status plugin_module(qh_model* model, qh_str name, const qh_module_class* module_class, qh_module** out) {
+qh_status plugin_module(qh_model* model, qh_str name, const qh_module_class* module_class,
+                        qh_module** out) {
   const PluginModule* found = nullptr;
-  const qh_status status =
-      guard_call([&] { found = ModelContext::from_abi(model).plugin_module(std::string(from_abi(name))); });
+  const qh_status status = guard_call(
+      [&] { found = ModelContext::from_abi(model).plugin_module(std::string(from_abi(name))); });
   if (status != QH_OK) return status;
   if (!found || found->module_class().identity != module_class) {
     leave_call_error(ErrorKind::kKey, "the module is none of this class", "");
@@ -195,12 +209,13 @@ qh_status plugin_module(qh_model* model, qh_str name, const qh_module_class* mod
   return QH_OK;
 }
 
-qh_status restore_module(qh_model* model, qh_str name, qh_managed_tensor* weight, qh_managed_tensor* bias) {
+qh_status restore_module(qh_model* model, qh_str name, qh_managed_tensor* weight,
+                         qh_managed_tensor* bias) {
   return guard_call([&] {
     at::Tensor bias_tensor = bias ? import_tensor(bias) : at::Tensor();
     at::Tensor weight_tensor = import_tensor(weight);
-    ModelContext::from_abi(model).restore_module(std::string(from_abi(name)), std::move(weight_tensor),
-                                                 std::move(bias_tensor));
+    ModelContext::from_abi(model).restore_module(std::string(from_abi(name)),
+                                                 std::move(weight_tensor), std::move(bias_tensor));
   });
 }
 
@@ -222,11 +237,26 @@ qh_status get_attribute(qh_model* model, qh_str name, qh_str_sink out) {
 }  // namespace
 
 const qh_model_api& model() {
-  static const qh_model_api table{sizeof(qh_model_api), 0,          config_json,      name_or_path,
-                                  main_input_name,      modules,    parameters,       find_module,
-                                  find_param,           input_embeddings, output_embeddings, keep_in_fp32_modules,
-                                  default_skips,        is_skipped, get_param,        set_param,
-                                  replace_module,       plugin_module, restore_module, set_attribute,
+  static const qh_model_api table{sizeof(qh_model_api),
+                                  0,
+                                  config_json,
+                                  name_or_path,
+                                  main_input_name,
+                                  modules,
+                                  parameters,
+                                  find_module,
+                                  find_param,
+                                  input_embeddings,
+                                  output_embeddings,
+                                  keep_in_fp32_modules,
+                                  default_skips,
+                                  is_skipped,
+                                  get_param,
+                                  set_param,
+                                  replace_module,
+                                  plugin_module,
+                                  restore_module,
+                                  set_attribute,
                                   get_attribute};
   return table;
 }

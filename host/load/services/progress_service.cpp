@@ -19,7 +19,8 @@ const qh_progress_api& progress() {
   static const qh_progress_api table{
       sizeof(qh_progress_api), 0,
       [](qh_session* session, qh_str stage, qh_str unit, std::uint64_t total) {
-        return with_progress(session, [&](Progress& p) { p.begin(from_abi(stage), from_abi(unit), total); });
+        return with_progress(session,
+                             [&](Progress& p) { p.begin(from_abi(stage), from_abi(unit), total); });
       },
       [](qh_session* session, std::uint64_t done, qh_str current) {
         return with_progress(session, [&](Progress& p) { p.update(done, from_abi(current)); });

@@ -8,7 +8,8 @@ namespace quanthost::services {
 
 const qh_threads_api& threads() {
   static const qh_threads_api table{
-      sizeof(qh_threads_api), 0, [](qh_host*) { return static_cast<std::uint32_t>(at::get_num_threads()); },
+      sizeof(qh_threads_api), 0,
+      [](qh_host*) { return static_cast<std::uint32_t>(at::get_num_threads()); },
       [](qh_host*, std::int64_t count, std::int64_t grain, qh_range_fn body, void* arg) {
         return parallel_ranges(count, grain, body, arg);
       }};

@@ -1,11 +1,11 @@
 """Device maps of random models under random limits: quanthost's, accelerate's and transformers', which must be identical.
 
-Run as: python test_device_map.py PATH_TO_device_map_tool [COUNT]
+QUANTHOST_TOOL names device_map_tool, the program that answers for quanthost.
 """
 import json
+import os
 import random
 import subprocess
-import sys
 import warnings
 
 import torch
@@ -124,8 +124,8 @@ def theirs(model, limits, strategy):
     return plain(mapped), {f"cuda:{k}" if isinstance(k, int) else k: v for k, v in shares.items()}
 
 
-def main():
-    tool, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 500
+def test_maps_of_random_models_are_identical(count=500):
+    tool = os.environ["QUANTHOST_TOOL"]
     questions, answers, refused, seed = [], [], 0, 0
     while len(answers) < count:
         seed += 1
@@ -158,6 +158,3 @@ def main():
           (f" (last: {last_failure})" if refused else ""))
     assert wrong == 0 and refused < count // 5
 
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,13 @@
+// Filters: x | trim.
+#pragma once
+
+#include <string>
+
+#include "host/text/jinja/value.hpp"
+
+namespace quanthost::text::jinja {
+
+// Unknown names throw NotImplementedError.
+Value apply_filter(const std::string& name, const Value& value, const Arguments& arguments);
+
+}  // namespace quanthost::text::jinja

@@ -18,7 +18,8 @@ LeftError& left() noexcept {
 }
 
 bool is_kind(std::int32_t status) {
-  return status >= static_cast<std::int32_t>(ErrorKind::kImport) && status <= static_cast<std::int32_t>(ErrorKind::kInternal);
+  return status >= static_cast<std::int32_t>(ErrorKind::kImport) &&
+         status <= static_cast<std::int32_t>(ErrorKind::kInternal);
 }
 
 }  // namespace
@@ -43,12 +44,15 @@ Error take_call_error(std::int32_t status) {
   if (!is_kind(status)) {
     const std::string said = error.present ? ": " + error.message : "";
     error.present = false;
-    return Error(ErrorKind::kInternal, fmt::format("a plugin returned status {}, which is no status of the ABI{}", status, said));
+    return Error(
+        ErrorKind::kInternal,
+        fmt::format("a plugin returned status {}, which is no status of the ABI{}", status, said));
   }
   const auto kind = static_cast<ErrorKind>(status);
   if (!error.present || error.message.empty()) {
     error.present = false;
-    return Error(kind, "the plugin failed and gave no reason", "ask the plugin's author: every failure needs a text");
+    return Error(kind, "the plugin failed and gave no reason",
+                 "ask the plugin's author: every failure needs a text");
   }
   error.present = false;
   return Error(kind, std::move(error.message), std::move(error.hint));

@@ -1,4 +1,5 @@
-// The one place where a call across the plugin ABI leaves why it failed: kept for each thread, read directly after the call.
+// The one place where a call across the plugin ABI leaves why it failed: kept for each thread, read
+// directly after the call.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +11,15 @@
 
 namespace quanthost {
 
-// What qh_host_api.set_error does. Never throws: a text that cannot be kept is dropped, its kind stays.
+// What qh_host_api.set_error does. Never throws: a text that cannot be kept is dropped, its kind
+// stays.
 void leave_call_error(ErrorKind kind, std::string_view message, std::string_view hint) noexcept;
 
 // Before a call into a plugin: nothing that an earlier call left may be taken for its error.
 void clear_call_error() noexcept;
 
-// After a call that returned `status` (a qh_status, not QH_OK): the error it left. A plugin that says nothing gets a sentence of
-// ours; a status that is no kind of error becomes kInternal.
+// After a call that returned `status` (a qh_status, not QH_OK): the error it left. A plugin that
+// says nothing gets a sentence of ours; a status that is no kind of error becomes kInternal.
 Error take_call_error(std::int32_t status);
 
 // Throws what the call left when it failed.
@@ -25,10 +27,12 @@ inline void check_call(std::int32_t status) {
   if (status != 0) throw take_call_error(status);
 }
 
-// For what the host offers plugins: runs `body`, and turns what it throws into a left error and its status.
+// For what the host offers plugins: runs `body`, and turns what it throws into a left error and its
+// status.
 template <typename Body>
 std::int32_t guard_call(Body&& body) noexcept {
-  const auto leave = [](ErrorKind kind, std::string_view message, std::string_view hint = {}) noexcept {
+  const auto leave = [](ErrorKind kind, std::string_view message,
+                        std::string_view hint = {}) noexcept {
     leave_call_error(kind, message, hint);
     return static_cast<std::int32_t>(kind);
   };

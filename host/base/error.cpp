@@ -11,17 +11,28 @@ std::string full_text(const std::string& message, const std::string& hint) {
 
 std::string_view name_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kImport: return "ImportError";
-    case ErrorKind::kValue: return "ValueError";
-    case ErrorKind::kRuntime: return "RuntimeError";
-    case ErrorKind::kAttribute: return "AttributeError";
-    case ErrorKind::kNotImplemented: return "NotImplementedError";
-    case ErrorKind::kOs: return "OSError";
-    case ErrorKind::kMemory: return "MemoryError";
-    case ErrorKind::kType: return "TypeError";
-    case ErrorKind::kKey: return "KeyError";
-    case ErrorKind::kCancelled: return "Cancelled";
-    case ErrorKind::kInternal: return "InternalError";
+    case ErrorKind::kImport:
+      return "ImportError";
+    case ErrorKind::kValue:
+      return "ValueError";
+    case ErrorKind::kRuntime:
+      return "RuntimeError";
+    case ErrorKind::kAttribute:
+      return "AttributeError";
+    case ErrorKind::kNotImplemented:
+      return "NotImplementedError";
+    case ErrorKind::kOs:
+      return "OSError";
+    case ErrorKind::kMemory:
+      return "MemoryError";
+    case ErrorKind::kType:
+      return "TypeError";
+    case ErrorKind::kKey:
+      return "KeyError";
+    case ErrorKind::kCancelled:
+      return "Cancelled";
+    case ErrorKind::kInternal:
+      return "InternalError";
   }
   return "Error";
 }

@@ -10,23 +10,24 @@
 
 namespace quanthost {
 
-// The kinds that transformers' Python classes raise, plus the ones only a C++ host meets. The values are those of
-// qh_status in <quanthost/abi.h>.
+// The kinds that transformers' Python classes raise, plus the ones only a C++ host meets. The
+// values are those of qh_status in <quanthost/abi.h>.
 enum class ErrorKind : std::int32_t {
-  kImport = 1,        // a required package is missing or too old
-  kValue = 2,         // an argument or option has a value that is not allowed
-  kRuntime = 3,       // the operation cannot be done in this state or on this machine
-  kAttribute = 4,     // the object does not offer this
+  kImport = 1,     // a required package is missing or too old
+  kValue = 2,      // an argument or option has a value that is not allowed
+  kRuntime = 3,    // the operation cannot be done in this state or on this machine
+  kAttribute = 4,  // the object does not offer this
   kNotImplemented = 5,
-  kOs = 6,            // a file or the system refused
-  kMemory = 7,        // not enough memory, or a cap would be passed
-  kType = 8,          // an argument or option has the wrong type
-  kKey = 9,           // a named tensor, module or entry does not exist
+  kOs = 6,      // a file or the system refused
+  kMemory = 7,  // not enough memory, or a cap would be passed
+  kType = 8,    // an argument or option has the wrong type
+  kKey = 9,     // a named tensor, module or entry does not exist
   kCancelled = 10,
-  kInternal = 11,     // a bug: an exception that nobody should have let through
+  kInternal = 11,  // a bug: an exception that nobody should have let through
 };
 
-std::string_view name_of(ErrorKind kind);  // "ImportError", "ValueError", … as Python users know them
+std::string_view name_of(
+    ErrorKind kind);  // "ImportError", "ValueError", … as Python users know them
 
 class Error : public std::runtime_error {
  public:
@@ -36,8 +37,8 @@ class Error : public std::runtime_error {
   const std::string& message() const noexcept { return message_; }
   const std::string& hint() const noexcept { return hint_; }  // what to do about it; may be empty
 
-  // Adds where it happened in front, outermost first: "model.safetensors: tensor lm_head.weight: …". The first cause
-  // always stays at the end of the message.
+  // Adds where it happened in front, outermost first: "model.safetensors: tensor lm_head.weight:
+  // …". The first cause always stays at the end of the message.
   Error within(std::string_view where) const;
 
  private:

@@ -68,7 +68,8 @@ Verb& Verb::option(const std::string& name, std::string& value, const std::strin
 }
 Verb& Verb::options(const std::string& name, std::vector<std::string>& values,
                     const std::string& help) {
-  app_->add_option(name, values, help)->allow_extra_args(false)
+  app_->add_option(name, values, help)
+      ->allow_extra_args(false)
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   return *this;

@@ -40,7 +40,8 @@ inline ExitCode exit_code_of(const Error& error) {
   switch (error.kind()) {
     case ErrorKind::kImport:
       return ExitCode::kDependency;
-    case ErrorKind::kKey: return ExitCode::kPluginNotFound;
+    case ErrorKind::kKey:
+      return ExitCode::kPluginNotFound;
     case ErrorKind::kMemory:
       return ExitCode::kOutOfMemory;
     case ErrorKind::kOs:

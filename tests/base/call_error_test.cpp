@@ -6,7 +6,8 @@ namespace quanthost {
 namespace {
 
 TEST(CallError, GivesBackWhatTheCallLeft) {
-  const auto status = guard_call([] { throw Error(ErrorKind::kKey, "no such layer", "look at the list"); });
+  const auto status =
+      guard_call([] { throw Error(ErrorKind::kKey, "no such layer", "look at the list"); });
   EXPECT_EQ(status, static_cast<int>(ErrorKind::kKey));
   const Error error = take_call_error(status);
   EXPECT_EQ(error.kind(), ErrorKind::kKey);

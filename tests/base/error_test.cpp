@@ -10,7 +10,8 @@ namespace {
 TEST(Error, KeepsTheFirstCauseAtTheEndWhenContextIsAdded) {
   const Error cause(ErrorKind::kValue, "block size 48 is not supported", "use 64");
   const Error outer = cause.within("tensor lm_head.weight").within("model.safetensors");
-  EXPECT_EQ(outer.message(), "model.safetensors: tensor lm_head.weight: block size 48 is not supported");
+  EXPECT_EQ(outer.message(),
+            "model.safetensors: tensor lm_head.weight: block size 48 is not supported");
   EXPECT_EQ(outer.hint(), "use 64");
   EXPECT_EQ(outer.kind(), ErrorKind::kValue);
 }

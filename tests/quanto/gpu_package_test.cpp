@@ -2,10 +2,10 @@
 // package.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
-#include <quanthost/cpu/formats.hpp>
 #include <quanthost/kernel/emulated_stream.h>
 
 #include <cmath>
+#include <quanthost/cpu/formats.hpp>
 #include <random>
 
 #include "package/cpu_package.hpp"

@@ -36,7 +36,8 @@ void reshard(const std::string& from, const std::string& to, std::uint64_t max_s
     writer.write(tensor.name, bytes);
   }
   writer.finish();
-  if (checkpoint.config() != nullptr) write_json_file(output.path() / "config.json", *checkpoint.config());
+  if (checkpoint.config() != nullptr)
+    write_json_file(output.path() / "config.json", *checkpoint.config());
   output.commit();
 }
 

@@ -1,9 +1,10 @@
-// The forward product and the input gradient over a vector type V. Included by one translation unit for each
-// instruction set, inside an unnamed namespace.
+// The forward product and the input gradient over a vector type V. Included by one translation unit
+// for each instruction set, inside an unnamed namespace.
 //
-// V gives: Element (staged and decoded), Register, Accumulator, kStep (elements a Register holds), kTileBatch;
-// zero, load, dot(acc, a, b), scale_add(acc, part, scale), sum; Codes and Lookup with codes(type),
-// lookup(codes, scale) and decode(lookup, packed, even, odd), which turns kStep bytes into two registers; store.
+// V gives: Element (staged and decoded), Register, Accumulator, kStep (elements a Register holds),
+// kTileBatch; zero, load, dot(acc, a, b), scale_add(acc, part, scale), sum; Codes and Lookup with
+// codes(type), lookup(codes, scale) and decode(lookup, packed, even, odd), which turns kStep bytes
+// into two registers; store.
 
 constexpr int64_t kPanelRows = 4;
 
@@ -22,7 +23,8 @@ int64_t linear_staged_bytes(int64_t batch, int64_t columns) {
 
 template <class V>
 int64_t linear_scratch_bytes(int64_t, int64_t columns) {
-  return kPanelRows * padded<V>(columns) * static_cast<int64_t>(sizeof(typename V::Element) + sizeof(float));
+  return kPanelRows * padded<V>(columns) *
+         static_cast<int64_t>(sizeof(typename V::Element) + sizeof(float));
 }
 
 // Position in a staged row of the element `column`.
@@ -43,7 +45,8 @@ void linear_stage(const StageArgs& args, int64_t row_begin, int64_t row_end) {
       from_float(0.0f, &out[staged_position<V>(args.order, column)]);
     }
     for (int64_t column = 0; column < args.columns; ++column) {
-      const float value = rounded_to(args.compute, load_value(args.rows, args.type, row * args.columns + column));
+      const float value =
+          rounded_to(args.compute, load_value(args.rows, args.type, row * args.columns + column));
       from_float(value, &out[staged_position<V>(args.order, column)]);
     }
   }
@@ -51,11 +54,12 @@ void linear_stage(const StageArgs& args, int64_t row_begin, int64_t row_end) {
 
 // Decodes columns [begin, end) of one row, whole blocks, in split order.
 template <class V>
-void decode_row_split(const PackedMatrix& weight, const typename V::Codes& codes, int64_t row, int64_t begin, int64_t end,
-                      typename V::Element* out) {
+void decode_row_split(const PackedMatrix& weight, const typename V::Codes& codes, int64_t row,
+                      int64_t begin, int64_t end, typename V::Element* out) {
   const int64_t start = row * weight.columns;
   for (int64_t block = begin; block < end; block += weight.blocksize) {
-    const auto lookup = V::lookup(codes, weight.absmax[(start + block) / weight.blocksize - weight.first_block]);
+    const auto lookup =
+        V::lookup(codes, weight.absmax[(start + block) / weight.blocksize - weight.first_block]);
     const int64_t block_end = block + weight.blocksize < end ? block + weight.blocksize : end;
     for (int64_t column = block; column < block_end; column += kGroup<V>) {
       typename V::Register even, odd;
@@ -69,7 +73,8 @@ void decode_row_split(const PackedMatrix& weight, const typename V::Codes& codes
 
 // Any shape: through the flat scalar decoder, padded with zeros.
 template <class V>
-void decode_row_natural(const PackedMatrix& weight, int64_t row, float* scratch, typename V::Element* out) {
+void decode_row_natural(const PackedMatrix& weight, int64_t row, float* scratch,
+                        typename V::Element* out) {
   const int64_t stride = padded<V>(weight.columns);
   decode_elements(weight, row * weight.columns, weight.columns, scratch);
   for (int64_t i = 0; i < weight.columns; ++i) from_float(scratch[i], &out[i]);
@@ -77,7 +82,8 @@ void decode_row_natural(const PackedMatrix& weight, int64_t row, float* scratch,
 }
 
 template <class V, int B, int R>
-void dot_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row, const typename V::Element* panel) {
+void dot_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row,
+              const typename V::Element* panel) {
   const int64_t stride = padded<V>(args.weight.columns);
   const auto* input = static_cast<const typename V::Element*>(args.input) + batch_row * stride;
   typename V::Accumulator sums[B][R];
@@ -93,7 +99,8 @@ void dot_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row, con
     }
   }
   for (int b = 0; b < B; ++b) {
-    for (int r = 0; r < R; ++r) store_output(args, batch_row + b, weight_row + r, V::sum(sums[b][r]));
+    for (int r = 0; r < R; ++r)
+      store_output(args, batch_row + b, weight_row + r, V::sum(sums[b][r]));
   }
 }
 
@@ -106,7 +113,8 @@ void dot_panel(const LinearArgs& args, int64_t weight_row, const typename V::Ele
   for (; row < args.batch; ++row) dot_tile<V, 1, R>(args, row, weight_row, panel);
 }
 
-// A few input rows: codes go straight from memory into the product, and block scales apply to float32 partial sums.
+// A few input rows: codes go straight from memory into the product, and block scales apply to
+// float32 partial sums.
 template <class V, int B, int R>
 void gemv_rows(const LinearArgs& args, const typename V::Codes& codes, int64_t weight_row) {
   const PackedMatrix& weight = args.weight;
@@ -126,7 +134,8 @@ void gemv_rows(const LinearArgs& args, const typename V::Codes& codes, int64_t w
     for (int b = 0; b < B; ++b) {
       for (int r = 0; r < R; ++r) parts[b][r] = V::zero();
     }
-    for (int64_t column = block * weight.blocksize; column < (block + 1) * weight.blocksize; column += kGroup<V>) {
+    for (int64_t column = block * weight.blocksize; column < (block + 1) * weight.blocksize;
+         column += kGroup<V>) {
       for (int r = 0; r < R; ++r) {
         const uint8_t* at = packed + r * row_bytes + column / 2;
         V::prefetch(at);
@@ -139,7 +148,8 @@ void gemv_rows(const LinearArgs& args, const typename V::Codes& codes, int64_t w
       }
     }
     for (int b = 0; b < B; ++b) {
-      for (int r = 0; r < R; ++r) sums[b][r] = V::scale_add(sums[b][r], parts[b][r], absmax[r * row_blocks + block]);
+      for (int r = 0; r < R; ++r)
+        sums[b][r] = V::scale_add(sums[b][r], parts[b][r], absmax[r * row_blocks + block]);
     }
   }
   for (int b = 0; b < B; ++b) {
@@ -159,10 +169,14 @@ template <class V>
 void linear_run(const LinearArgs& args, int64_t begin, int64_t end, void* scratch) {
   if (args.order == Order::kSplit && args.batch <= 4) {
     switch (args.batch) {
-      case 1: return gemv_range<V, 1, 4>(args, begin, end);
-      case 2: return gemv_range<V, 2, 2>(args, begin, end);
-      case 3: return gemv_range<V, 3, 2>(args, begin, end);
-      default: return gemv_range<V, 4, 2>(args, begin, end);
+      case 1:
+        return gemv_range<V, 1, 4>(args, begin, end);
+      case 2:
+        return gemv_range<V, 2, 2>(args, begin, end);
+      case 3:
+        return gemv_range<V, 3, 2>(args, begin, end);
+      default:
+        return gemv_range<V, 4, 2>(args, begin, end);
     }
   }
   const auto codes = V::codes(args.weight.type);
@@ -173,7 +187,8 @@ void linear_run(const LinearArgs& args, int64_t begin, int64_t end, void* scratc
     const int64_t rows = end - row < kPanelRows ? end - row : kPanelRows;
     for (int64_t r = 0; r < rows; ++r) {
       if (args.order == Order::kSplit) {
-        decode_row_split<V>(args.weight, codes, row + r, 0, args.weight.columns, panel + r * stride);
+        decode_row_split<V>(args.weight, codes, row + r, 0, args.weight.columns,
+                            panel + r * stride);
       } else {
         decode_row_natural<V>(args.weight, row + r, flat, panel + r * stride);
       }
@@ -188,10 +203,19 @@ void linear_run(const LinearArgs& args, int64_t begin, int64_t end, void* scratc
 
 template <class V>
 constexpr LinearKernel linear_kernel() {
-  return {kGroup<V>, kPanelRows, 1, 1, false, linear_staged_bytes<V>, linear_stage<V>, linear_scratch_bytes<V>, linear_run<V>};
+  return {kGroup<V>,
+          kPanelRows,
+          1,
+          1,
+          false,
+          linear_staged_bytes<V>,
+          linear_stage<V>,
+          linear_scratch_bytes<V>,
+          linear_run<V>};
 }
 
-// -- input gradient: grad_input[b, k] = sum over n of grad_output[b, n] * weight[n, k], V of float32 -------------------
+// -- input gradient: grad_input[b, k] = sum over n of grad_output[b, n] * weight[n, k], V of
+// float32 -------------------
 
 // Adds `rows` weight rows to one batch row's columns; four registers of columns at a time.
 template <class V>
@@ -210,11 +234,14 @@ void backward_accumulate(const float* grad, int64_t rows, const float* panel, fl
   }
 }
 
-// Decodes columns [begin, end) of weight rows [row, row + rows) into the panel, which is kBackwardColumns wide.
+// Decodes columns [begin, end) of weight rows [row, row + rows) into the panel, which is
+// kBackwardColumns wide.
 template <class V>
-Order backward_decode(const PackedMatrix& weight, int64_t row, int64_t rows, int64_t begin, int64_t end, float* panel) {
+Order backward_decode(const PackedMatrix& weight, int64_t row, int64_t rows, int64_t begin,
+                      int64_t end, float* panel) {
   const int64_t width = end - begin;
-  const bool split = weight.columns % weight.blocksize == 0 && width % kGroup<V> == 0 && begin % weight.blocksize == 0;
+  const bool split = weight.columns % weight.blocksize == 0 && width % kGroup<V> == 0 &&
+                     begin % weight.blocksize == 0;
   const auto codes = V::codes(weight.type);
   for (int64_t r = 0; r < rows; ++r) {
     float* out = panel + r * kBackwardColumns;
@@ -229,7 +256,8 @@ Order backward_decode(const PackedMatrix& weight, int64_t row, int64_t rows, int
 }
 
 template <class V>
-void backward_columns(const BackwardArgs& args, int64_t begin, int64_t end, float* panel, float* sums) {
+void backward_columns(const BackwardArgs& args, int64_t begin, int64_t end, float* panel,
+                      float* sums) {
   constexpr int64_t kRows = 64;
   for (int64_t first = 0; first < args.batch; first += kBackwardBatch) {
     const int64_t batch = args.batch - first < kBackwardBatch ? args.batch - first : kBackwardBatch;
@@ -257,6 +285,8 @@ void backward_run(const BackwardArgs& args, int64_t begin, int64_t end, void* sc
   auto* panel = static_cast<float*>(scratch);
   float* sums = panel + 64 * kBackwardColumns;
   for (int64_t column = begin; column < end; column += kBackwardColumns) {
-    backward_columns<V>(args, column, column + kBackwardColumns < end ? column + kBackwardColumns : end, panel, sums);
+    backward_columns<V>(args, column,
+                        column + kBackwardColumns < end ? column + kBackwardColumns : end, panel,
+                        sums);
   }
 }

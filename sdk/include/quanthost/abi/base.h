@@ -1,25 +1,30 @@
 /* Statuses, strings, lists and sinks; the rules that every struct and function of the ABI follows.
  *
- * Structs. A table or an argument struct starts with `uint32_t struct_size`, which its writer sets to sizeof as it knows it.
- * A reader copies min(struct_size, its own sizeof) into a zeroed local and never compares for equality. Fields are only
- * ever appended; there is no tail padding. The small value types below (qh_str, the lists, the sinks, qh_dtype, qh_device,
- * qh_tensor) have no size field: their layout is frozen for ever.
+ * Structs. A table or an argument struct starts with `uint32_t struct_size`, which its writer sets
+ * to sizeof as it knows it. A reader copies min(struct_size, its own sizeof) into a zeroed local
+ * and never compares for equality. Fields are only ever appended; there is no tail padding. The
+ * small value types below (qh_str, the lists, the sinks, qh_dtype, qh_device, qh_tensor) have no
+ * size field: their layout is frozen for ever.
  *
- * Tables. A slot that is NULL, or lies beyond struct_size, has the base-class default. The host fills these in when it loads
- * a plugin, and a plugin may rely on every slot of a host service that the service's revision names.
+ * Tables. A slot that is NULL, or lies beyond struct_size, has the base-class default. The host
+ * fills these in when it loads a plugin, and a plugin may rely on every slot of a host service that
+ * the service's revision names.
  *
- * Ownership. Views (qh_str, lists, `const qh_tensor*`) are borrowed for the call. Nothing that one side allocates is freed
- * by the other; only a qh_managed_tensor moves, with its own deleter. Lists of unknown length come back through sinks.
+ * Ownership. Views (qh_str, lists, `const qh_tensor*`) are borrowed for the call. Nothing that one
+ * side allocates is freed by the other; only a qh_managed_tensor moves, with its own deleter. Lists
+ * of unknown length come back through sinks.
  *
- * Failure. Every slot returns a qh_status. Before returning anything but QH_OK the callee says why through set_error()
- * (plugins) or has already recorded it (host services: return the status as it is). No exception, longjmp or signal handler
- * crosses. Errors are kept for each thread and read by the caller directly after the call.
+ * Failure. Every slot returns a qh_status. Before returning anything but QH_OK the callee says why
+ * through set_error() (plugins) or has already recorded it (host services: return the status as it
+ * is). No exception, longjmp or signal handler crosses. Errors are kept for each thread and read by
+ * the caller directly after the call.
  *
  * Threads. Each slot carries a tag:
- *   [load thread]  called by the thread that loads or saves this model, one call at a time for each quantizer
- *   [any thread]   called from any thread, at any time after create, several at once
- *   [worker]       called from the host's quantizing threads; several at once only with QH_QUANTIZER_CONCURRENT
- * A plugin starts no threads: it uses parallel_for (qh_exec or qh.threads/1).
+ *   [load thread]  called by the thread that loads or saves this model, one call at a time for each
+ * quantizer [any thread]   called from any thread, at any time after create, several at once
+ *   [worker]       called from the host's quantizing threads; several at once only with
+ * QH_QUANTIZER_CONCURRENT A plugin starts no threads: it uses parallel_for (qh_exec or
+ * qh.threads/1).
  */
 #ifndef QUANTHOST_ABI_BASE_H
 #define QUANTHOST_ABI_BASE_H
@@ -30,8 +35,8 @@
 extern "C" {
 #endif
 
-/* While the major version is 0, a plugin and a host must agree exactly. From 1.0 on, a host loads every plugin of its major
- * version whose minor version is not above its own. */
+/* While the major version is 0, a plugin and a host must agree exactly. From 1.0 on, a host loads
+ * every plugin of its major version whose minor version is not above its own. */
 #define QH_ABI_MAJOR 0
 #define QH_ABI_MINOR 1
 
@@ -72,7 +77,8 @@ typedef struct qh_pair_list {
   uint64_t count;
 } qh_pair_list;
 
-/* Sinks: the callee emits each entry; an emit that does not return QH_OK ends the listing with that status. */
+/* Sinks: the callee emits each entry; an emit that does not return QH_OK ends the listing with that
+ * status. */
 typedef struct qh_str_sink {
   void* ctx;
   qh_status (*emit)(void* ctx, qh_str value);
@@ -84,13 +90,16 @@ typedef struct qh_pair_sink {
 } qh_pair_sink;
 
 /* Opaque handles. What they point to belongs to the side that made them. */
-typedef struct qh_host qh_host;               /* the host, as one plugin sees it */
-typedef struct qh_session qh_session;         /* one load, quantization or save: its resolved packages, progress, cancel */
-typedef struct qh_model qh_model;             /* the model being loaded; valid until the quantizer is destroyed */
-typedef struct qh_plugin qh_plugin;           /* the plugin's own state */
-typedef struct qh_quantizer qh_quantizer;     /* one quantizer, made by the plugin's create */
-typedef struct qh_module qh_module;           /* the state of one quantized layer, made by the plugin */
-typedef struct qh_package qh_package;         /* a kernel package's own state, first argument of its table's functions */
+typedef struct qh_host qh_host; /* the host, as one plugin sees it */
+typedef struct qh_session
+    qh_session; /* one load, quantization or save: its resolved packages, progress, cancel */
+typedef struct qh_model
+    qh_model; /* the model being loaded; valid until the quantizer is destroyed */
+typedef struct qh_plugin qh_plugin;       /* the plugin's own state */
+typedef struct qh_quantizer qh_quantizer; /* one quantizer, made by the plugin's create */
+typedef struct qh_module qh_module;       /* the state of one quantized layer, made by the plugin */
+typedef struct qh_package
+    qh_package; /* a kernel package's own state, first argument of its table's functions */
 typedef struct qh_calibration qh_calibration; /* a calibration run of the host */
 
 #ifdef __cplusplus

@@ -1,4 +1,5 @@
-/* The contract between the quanthost host and a plugin: pure C99, one exported symbol, nothing to link.
+/* The contract between the quanthost host and a plugin: pure C99, one exported symbol, nothing to
+ * link.
  *
  * Start here. The pieces, in the order in which they are met:
  *   abi/base.h       statuses, strings, lists, sinks, and the rules of every struct
@@ -6,9 +7,9 @@
  *   abi/plugin.h     the entry point, the offer and the plugin's own table
  *   abi/quantizer.h  the quantizer: transformers' HfQuantizer, slot by slot
  *   abi/module.h     a quantized layer as a module class
- *   abi/services.h   what the host offers: tensors, model, checkpoint, packages, threads, log, progress, linear algebra,
- *                    calibration, text
- * Kernel packages have headers of their own under packages/. C++ authors include plugin.hpp instead, which includes this.
+ *   abi/services.h   what the host offers: tensors, model, checkpoint, packages, threads, log,
+ * progress, linear algebra, calibration, text Kernel packages have headers of their own under
+ * packages/. C++ authors include plugin.hpp instead, which includes this.
  */
 #ifndef QUANTHOST_ABI_H
 #define QUANTHOST_ABI_H

@@ -1,6 +1,6 @@
-/* A quantized layer as a module class: a table of functions over a state that the plugin made. The host puts such a module
- * into the model (qh.model/1 replace_module), calls forward, wraps backward_input as an autograd function, moves, saves
- * and destroys it. */
+/* A quantized layer as a module class: a table of functions over a state that the plugin made. The
+ * host puts such a module into the model (qh.model/1 replace_module), calls forward, wraps
+ * backward_input as an autograd function, moves, saves and destroys it. */
 #ifndef QUANTHOST_ABI_MODULE_H
 #define QUANTHOST_ABI_MODULE_H
 
@@ -43,7 +43,8 @@ typedef struct qh_module_memory {
 } qh_module_memory;
 
 enum {
-  QH_MODULE_LINEAR = 1 /* output shape = input shape with the last dimension out_features, output dtype = input dtype */
+  QH_MODULE_LINEAR = 1 /* output shape = input shape with the last dimension out_features, output
+                          dtype = input dtype */
 };
 
 typedef struct qh_module_class {
@@ -54,31 +55,40 @@ typedef struct qh_module_class {
   void (*destroy)(qh_module* self);
   /* Required. [any thread] */
   qh_status (*describe)(qh_module* self, qh_module_info* out);
-  /* The parameters as the model sees them (what a checkpoint of the unquantized or quantized model would hold under this
-   * module's name). Required. [load thread] */
+  /* The parameters as the model sees them (what a checkpoint of the unquantized or quantized model
+   * would hold under this module's name). Required. [load thread] */
   qh_status (*parameters)(qh_module* self, qh_param_info_sink out);
-  /* Sets a parameter as it is, no quantization; takes the tensor over. Default: QH_ERR_KEY. [load thread] */
-  qh_status (*set_param)(qh_module* self, const qh_exec* exec, qh_str name, qh_managed_tensor* value);
+  /* Sets a parameter as it is, no quantization; takes the tensor over. Default: QH_ERR_KEY. [load
+   * thread] */
+  qh_status (*set_param)(qh_module* self, const qh_exec* exec, qh_str name,
+                         qh_managed_tensor* value);
   /* A parameter as state_dict would give it. Default: QH_ERR_KEY. [load thread] */
-  qh_status (*get_param)(qh_module* self, const qh_exec* exec, qh_str name, qh_managed_tensor** out);
-  /* Shape and element type of the output for inputs of this shape: fills ndim, dtype and shape (which has room for 8).
-   * Default with QH_MODULE_LINEAR: as that flag says; else QH_ERR_NOT_IMPLEMENTED. [any thread] */
-  qh_status (*output_info)(qh_module* self, const qh_tensor* inputs, uint32_t input_count, qh_tensor* out);
+  qh_status (*get_param)(qh_module* self, const qh_exec* exec, qh_str name,
+                         qh_managed_tensor** out);
+  /* Shape and element type of the output for inputs of this shape: fills ndim, dtype and shape
+   * (which has room for 8). Default with QH_MODULE_LINEAR: as that flag says; else
+   * QH_ERR_NOT_IMPLEMENTED. [any thread] */
+  qh_status (*output_info)(qh_module* self, const qh_tensor* inputs, uint32_t input_count,
+                           qh_tensor* out);
   /* Fills the preallocated, contiguous output. Inputs are contiguous. Required. [any thread] */
-  qh_status (*forward)(qh_module* self, const qh_exec* exec, const qh_tensor* inputs, uint32_t input_count,
-                       const qh_tensor* output);
+  qh_status (*forward)(qh_module* self, const qh_exec* exec, const qh_tensor* inputs,
+                       uint32_t input_count, const qh_tensor* output);
   /* Gradient with respect to the first input. Default: QH_ERR_NOT_IMPLEMENTED. [any thread] */
-  qh_status (*backward_input)(qh_module* self, const qh_exec* exec, const qh_tensor* grad_output, const qh_tensor* input,
-                              const qh_tensor* grad_input);
+  qh_status (*backward_input)(qh_module* self, const qh_exec* exec, const qh_tensor* grad_output,
+                              const qh_tensor* input, const qh_tensor* grad_input);
   /* Moves all state to exec's device. Default: QH_ERR_NOT_IMPLEMENTED. [load thread] */
   qh_status (*to_device)(qh_module* self, const qh_exec* exec);
-  /* Emits the tensors that a checkpoint stores for this module, names within the module. Required. [load thread] */
+  /* Emits the tensors that a checkpoint stores for this module, names within the module. Required.
+   * [load thread] */
   qh_status (*state_dict)(qh_module* self, const qh_exec* exec, qh_tensor_sink out);
-  /* The dense weight, in the layout of the layer it replaced ([out, in]). Default: QH_ERR_NOT_IMPLEMENTED. [any thread] */
-  qh_status (*dequantize)(qh_module* self, const qh_exec* exec, qh_dtype dtype, qh_managed_tensor** out);
+  /* The dense weight, in the layout of the layer it replaced ([out, in]). Default:
+   * QH_ERR_NOT_IMPLEMENTED. [any thread] */
+  qh_status (*dequantize)(qh_module* self, const qh_exec* exec, qh_dtype dtype,
+                          qh_managed_tensor** out);
   /* Default: the sum of what state_dict emits. [any thread] */
   qh_status (*memory_bytes)(qh_module* self, qh_module_memory* out);
-  /* Called once when everything is loaded and on its device, before the first forward. Default: nothing. [load thread] */
+  /* Called once when everything is loaded and on its device, before the first forward. Default:
+   * nothing. [load thread] */
   qh_status (*prepare)(qh_module* self, const qh_exec* exec);
 } qh_module_class;
 

@@ -13,9 +13,11 @@ extern "C" {
 typedef struct qh_host_api {
   uint32_t struct_size;
   uint32_t reserved;
-  /* Records why the call that is running on this thread fails. hint says what to do and may be empty. [any thread] */
+  /* Records why the call that is running on this thread fails. hint says what to do and may be
+   * empty. [any thread] */
   void (*set_error)(qh_host* host, qh_status kind, qh_str message, qh_str hint);
-  /* A service table by id, e.g. "qh.model/1"; NULL when this host has none. Ask once, not in a hot path. [any thread] */
+  /* A service table by id, e.g. "qh.model/1"; NULL when this host has none. Ask once, not in a hot
+   * path. [any thread] */
   const void* (*get_service)(qh_host* host, qh_str id);
 } qh_host_api;
 
@@ -34,15 +36,18 @@ typedef struct qh_offer {
 typedef struct qh_plugin_api {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
-  /* Emits what the manifest says too, so that the two can be compared: id, version, and one entry for each thing provided:
-   * ("id", …), ("version", …), ("quantizer", method), ("package", "name version device interface"). Required. */
+  /* Emits what the manifest says too, so that the two can be compared: id, version, and one entry
+   * for each thing provided:
+   * ("id", …), ("version", …), ("quantizer", method), ("package", "name version device interface").
+   * Required. */
   qh_status (*describe)(qh_plugin* plugin, qh_pair_sink out);
   /* The table of a quantizer this plugin provides; NULL slot: it provides none. */
   qh_status (*quantizer)(qh_plugin* plugin, qh_str method, const qh_quantizer_api** out);
-  /* A kernel package's function table (its type is the header that the interface id names) and its state. Fails with
-   * QH_ERR_RUNTIME and the true first cause when it cannot work here (no driver, no device). */
-  qh_status (*package)(qh_plugin* plugin, qh_str name, qh_str interface_id, qh_str device_kind, const void** table,
-                       qh_package** self);
+  /* A kernel package's function table (its type is the header that the interface id names) and its
+   * state. Fails with QH_ERR_RUNTIME and the true first cause when it cannot work here (no driver,
+   * no device). */
+  qh_status (*package)(qh_plugin* plugin, qh_str name, qh_str interface_id, qh_str device_kind,
+                       const void** table, qh_package** self);
   /* Runs a quick check of the plugin's own arithmetic; used by `quanthost validate`. */
   qh_status (*self_test)(qh_plugin* plugin, const qh_exec* exec);
   /* A table of the plugin's own, by reverse-DNS id; NULL when unknown. [any thread] */
@@ -58,7 +63,8 @@ typedef struct qh_accept {
   const qh_plugin_api* api;
 } qh_accept;
 
-/* The one exported symbol. Called once by each host in the process. No heavy work: no threads, no device is touched. */
+/* The one exported symbol. Called once by each host in the process. No heavy work: no threads, no
+ * device is touched. */
 #define QH_ENTRY_SYMBOL "qh_plugin_entry_v1"
 typedef qh_status (*qh_plugin_entry_fn)(const qh_offer* offer, qh_accept* accept);
 

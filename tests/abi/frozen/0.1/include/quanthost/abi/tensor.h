@@ -1,4 +1,5 @@
-/* Tensors, element types and devices exactly as DLPack 1.x lays them out, and qh_exec: where and how work is done. */
+/* Tensors, element types and devices exactly as DLPack 1.x lays them out, and qh_exec: where and
+ * how work is done. */
 #ifndef QUANTHOST_ABI_TENSOR_H
 #define QUANTHOST_ABI_TENSOR_H
 
@@ -8,7 +9,8 @@
 extern "C" {
 #endif
 
-/* An element type (DLDataType). code 0, bits 0 means "none". Sub-byte types are what they say: {QH_DTYPE_INT, 4, 1}. */
+/* An element type (DLDataType). code 0, bits 0 means "none". Sub-byte types are what they say:
+ * {QH_DTYPE_INT, 4, 1}. */
 typedef struct qh_dtype {
   uint8_t code;
   uint8_t bits;
@@ -27,16 +29,22 @@ enum {
   QH_DTYPE_FLOAT8_E5M2FNUZ = 13
 };
 
-/* Where memory lies (DLDevice). The emulated GPU computes on host memory: its tensors say QH_DEVICE_CPU, and the device
- * that computes is named by qh_exec. */
+/* Where memory lies (DLDevice). The emulated GPU computes on host memory: its tensors say
+ * QH_DEVICE_CPU, and the device that computes is named by qh_exec. */
 typedef struct qh_device {
   int32_t type;
   int32_t id;
 } qh_device;
-enum { QH_DEVICE_CPU = 1, QH_DEVICE_CUDA = 2, QH_DEVICE_CUDA_HOST = 3, QH_DEVICE_HIP = 10, QH_DEVICE_HIP_HOST = 11 };
+enum {
+  QH_DEVICE_CPU = 1,
+  QH_DEVICE_CUDA = 2,
+  QH_DEVICE_CUDA_HOST = 3,
+  QH_DEVICE_HIP = 10,
+  QH_DEVICE_HIP_HOST = 11
+};
 
-/* A view (DLTensor). strides count elements and may be NULL for a contiguous row-major tensor. The first element is at
- * (char*)data + byte_offset. */
+/* A view (DLTensor). strides count elements and may be NULL for a contiguous row-major tensor. The
+ * first element is at (char*)data + byte_offset. */
 typedef struct qh_tensor {
   void* data;
   qh_device device;
@@ -47,7 +55,8 @@ typedef struct qh_tensor {
   uint64_t byte_offset;
 } qh_tensor;
 
-/* A tensor that can change hands (DLManagedTensorVersioned). Whoever holds it calls deleter(self) once, or passes it on. */
+/* A tensor that can change hands (DLManagedTensorVersioned). Whoever holds it calls deleter(self)
+ * once, or passes it on. */
 typedef struct qh_managed_tensor {
   uint32_t version_major; /* 1 */
   uint32_t version_minor;
@@ -67,22 +76,26 @@ typedef struct qh_tensor_sink {
 /* The body of a parallel loop: handles [begin, end). Must not throw; reports failure by status. */
 typedef qh_status (*qh_range_fn)(void* arg, int64_t begin, int64_t end);
 
-/* Where and how one call does its work. Passed to every call that computes; borrowed for the call. */
+/* Where and how one call does its work. Passed to every call that computes; borrowed for the call.
+ */
 typedef struct qh_exec {
   uint32_t struct_size;
   uint32_t thread_count; /* how many threads parallel_for may use */
-  qh_str device_name;    /* "cpu", "cuda:0", "hip:1", "emulated:0": a kind with a provider and an index */
-  qh_device device;      /* where this device's tensors lie */
-  void* stream;          /* cudaStream_t, hipStream_t, or qh_emulated_stream* (kernel/emulated_stream.h); NULL otherwise.
-                          * Work is queued on it, never waited for */
-  void* ctx;             /* first argument of the functions below */
-  /* Scratch memory on the device, aligned to 64 bytes (256 on a GPU); release is ordered after the stream's work. */
+  qh_str
+      device_name; /* "cpu", "cuda:0", "hip:1", "emulated:0": a kind with a provider and an index */
+  qh_device device; /* where this device's tensors lie */
+  void* stream;     /* cudaStream_t, hipStream_t, or qh_emulated_stream* (kernel/emulated_stream.h);
+                     * NULL otherwise.     Work is queued on it, never waited for */
+  void* ctx;        /* first argument of the functions below */
+  /* Scratch memory on the device, aligned to 64 bytes (256 on a GPU); release is ordered after the
+   * stream's work. */
   qh_status (*allocate)(void* ctx, uint64_t bytes, void** out);
   void (*release)(void* ctx, void* memory);
-  /* Splits [0, count) into ranges of at least `grain` and runs them on the host's threads; returns the first failure.
-   * Ranges and their order do not depend on the number of threads when the caller makes results independent of them. */
+  /* Splits [0, count) into ranges of at least `grain` and runs them on the host's threads; returns
+   * the first failure. Ranges and their order do not depend on the number of threads when the
+   * caller makes results independent of them. */
   qh_status (*parallel_for)(void* ctx, int64_t count, int64_t grain, qh_range_fn body, void* arg);
-  int32_t (*cancelled)(void* ctx);                           /* 1: stop soon and return QH_ERR_CANCELLED */
+  int32_t (*cancelled)(void* ctx); /* 1: stop soon and return QH_ERR_CANCELLED */
   void (*progress)(void* ctx, uint64_t done, uint64_t total); /* of this call; cheap, any thread */
 } qh_exec;
 

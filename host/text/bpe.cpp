@@ -245,15 +245,15 @@ std::unique_ptr<WordEncoder> Bpe::new_encoder() const {
 }
 
 // Newer files hold ["a", "b"], older ones "a b".
-std::pair<std::string, std::string> read_pair(const Json& merge, const Fields& fields,
-                                              std::size_t rank) {
+std::pair<std::string_view, std::string_view> read_pair(const Json& merge, const Fields& fields,
+                                                        std::size_t rank) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-    return {merge[0].get<std::string>(), merge[1].get<std::string>()};
+    return {merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()};
   }
   if (merge.is_string()) {
-    const auto& text = merge.get_ref<const std::string&>();
+    const std::string_view text = merge.get_ref<const std::string&>();
     const std::size_t space = text.find(' ');
-    if (space != std::string::npos && text.find(' ', space + 1) == std::string::npos) {
+    if (space != text.npos && text.find(' ', space + 1) == text.npos) {
       return {text.substr(0, space), text.substr(space + 1)};
     }
   }
@@ -303,12 +303,13 @@ std::unique_ptr<Model> read_bpe(const Fields& fields) {
   FlatMap<Merge> merges(list.size());
   bool cuts_before_metaspace = vocab.id_of(kMetaspace) && options.word_prefix.empty() &&
                                options.word_suffix.empty() && !options.ignore_merges;
+  std::string product;
   for (std::size_t rank = 0; rank < list.size(); ++rank) {
     const auto [left, right] = read_pair(list[rank], fields, rank);
     if (right.size() < options.word_prefix.size()) {
       fail(ErrorKind::kValue, "{}.merges[{}]: {:?} lacks the prefix", fields.where(), rank, right);
     }
-    const std::string product = left + right.substr(options.word_prefix.size());
+    product.assign(left).append(right.substr(options.word_prefix.size()));
     cuts_before_metaspace = cuts_before_metaspace && !holds_inner_metaspace(product);
     merges[pair_of(id_in(vocab, left, fields, rank), id_in(vocab, right, fields, rank))] = {
         static_cast<std::uint32_t>(rank), id_in(vocab, product, fields, rank)};

@@ -118,7 +118,7 @@ std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
 
 std::optional<std::string> Tokenizer::token_of(TokenId id) const {
   if (const AddedToken* token = pipeline_->added_tokens.find(id)) return token->content;
-  const std::string_view* token = pipeline_->model->vocab().token_of(id);
+  const auto token = pipeline_->model->vocab().token_of(id);
   return token ? std::optional(std::string(*token)) : std::nullopt;
 }
 

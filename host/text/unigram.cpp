@@ -133,7 +133,7 @@ class Unigram : public Model {
 std::unique_ptr<Model> read_unigram(const Fields& fields) {
   const Json& list = fields.array("vocab");
   if (list.empty()) fail(ErrorKind::kValue, "{}: is empty", fields.where("vocab"));
-  Vocab vocab;
+  Vocab vocab(list.size());
   ByteTrie trie;
   std::vector<double> scores;
   for (const Json& entry : list) {
@@ -141,8 +141,9 @@ std::unique_ptr<Model> read_unigram(const Fields& fields) {
     if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number()) {
       fail(ErrorKind::kValue, "{}[{}]: needs [token, score]", fields.where("vocab"), id);
     }
-    vocab.add(entry[0].get<std::string>(), id);
-    trie.insert(entry[0].get_ref<const std::string&>(), id);
+    const auto& token = entry[0].get_ref<const std::string&>();
+    vocab.add(token, id);
+    trie.insert(token, id);
     scores.push_back(entry[1].get<double>());
   }
   std::optional<TokenId> unknown;

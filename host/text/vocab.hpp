@@ -1,12 +1,12 @@
 // A model's tokens and their ids, both ways.
 #pragma once
 
-#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
+#include "host/text/flat_map.hpp"
 #include "host/text/json_fields.hpp"
 #include "host/text/tokenizer.hpp"
 
@@ -14,33 +14,46 @@ namespace quanthost::text {
 
 class Vocab {
  public:
-  Vocab() = default;
-  Vocab(Vocab&&) = default;  // not copied: the maps point into tokens_
-  Vocab& operator=(Vocab&&) = default;
+  Vocab() : Vocab(0) {}
+  explicit Vocab(std::size_t expected_tokens);
 
   // Reads {"token": id, …}.
   static Vocab from_json(const Json& object, const std::string& where);
 
   // Of two tokens with one id, or two ids for one token, the last stays.
-  void add(std::string token, TokenId id);
+  void add(std::string_view token, TokenId id);
 
-  std::optional<TokenId> id_of(std::string_view token) const {
-    const auto it = ids_.find(token);
-    return it == ids_.end() ? std::nullopt : std::optional(it->second);
-  }
-  const std::string_view* token_of(TokenId id) const {
-    const auto it = by_id_.find(id);
-    return it == by_id_.end() ? nullptr : &it->second;
-  }
-  std::size_t size() const { return ids_.size(); }
+  std::optional<TokenId> id_of(std::string_view token) const;
+  std::optional<std::string_view> token_of(TokenId id) const;  // valid until the next add()
+  std::size_t size() const { return tokens_.size(); }
 
   // The id of <0x0A>, the name that a byte has in vocabularies with byte fallback.
   std::optional<TokenId> id_of_byte(unsigned char byte) const;
 
  private:
-  std::deque<std::string> tokens_;  // elements never move
-  std::unordered_map<std::string_view, TokenId> ids_;
-  std::unordered_map<TokenId, std::string_view> by_id_;
+  struct Token {
+    std::size_t begin;  // in text_
+    std::size_t bytes;
+    TokenId id;
+  };
+  struct Slot {
+    std::uint32_t tag = 0;         // of the token's hash: most other tokens differ in it
+    std::uint32_t token = kEmpty;  // its place in tokens_
+  };
+  static constexpr std::uint32_t kEmpty = ~std::uint32_t{0};
+
+  std::string_view text_of(const Token& token) const {
+    return std::string_view(text_).substr(token.begin, token.bytes);
+  }
+  // The slot of the token, or the free one where it belongs.
+  std::size_t slot_of(std::string_view token, std::uint64_t hash) const;
+  void resize_slots(std::size_t capacity);
+
+  std::string text_;  // of all tokens, one behind the other
+  std::vector<Token> tokens_;
+  std::vector<Slot> slots_;  // a power of two, at most half full
+  int shift_ = 0;            // from a hash to a place in slots_
+  FlatMap<std::uint32_t> by_id_;
 };
 
 }  // namespace quanthost::text

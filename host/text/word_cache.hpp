@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/text/string_hash.hpp"
 #include "host/text/tokenizer.hpp"
 
 namespace quanthost::text {
@@ -48,16 +49,7 @@ class WordCache {
   };
   static_assert(sizeof(Entry) == 64);
 
-  static std::size_t slot(std::string_view word) {
-    std::uint64_t hash = word.size();
-    for (std::size_t at = 0; at < word.size(); at += 8) {
-      std::uint64_t chunk = 0;
-      std::memcpy(&chunk, word.data() + at, std::min<std::size_t>(8, word.size() - at));
-      hash = (hash ^ chunk) * 0x9E3779B97F4A7C15u;
-      hash ^= hash >> 32;
-    }
-    return (hash * 0xD6E8FEB86659FD93u) >> (64 - 14);
-  }
+  static std::size_t slot(std::string_view word) { return string_hash(word) >> (64 - 14); }
 
   std::unique_ptr<Entry[]> entries_ = std::make_unique<Entry[]>(kSlots);
 };

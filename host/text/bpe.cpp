@@ -244,23 +244,6 @@ std::unique_ptr<WordEncoder> Bpe::new_encoder() const {
   return std::make_unique<BpeEncoder>(*this);
 }
 
-// Newer files hold ["a", "b"], older ones "a b".
-std::pair<std::string_view, std::string_view> read_pair(const Json& merge, const Fields& fields,
-                                                        std::size_t rank) {
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-    return {merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()};
-  }
-  if (merge.is_string()) {
-    const std::string_view text = merge.get_ref<const std::string&>();
-    const std::size_t space = text.find(' ');
-    if (space != text.npos && text.find(' ', space + 1) == text.npos) {
-      return {text.substr(0, space), text.substr(space + 1)};
-    }
-  }
-  fail(ErrorKind::kValue, "{}.merges[{}]: needs two tokens, found {}", fields.where(), rank,
-       merge.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 TokenId id_in(const Vocab& vocab, std::string_view token, const Fields& fields, std::size_t rank) {
   const auto id = vocab.id_of(token);
   if (!id) {
@@ -288,9 +271,9 @@ void refuse_dropout(const Fields& fields) {
 
 }  // namespace
 
-std::unique_ptr<Model> read_bpe(const Fields& fields) {
+std::unique_ptr<Model> read_bpe(const Fields& fields, TokenizerDocument& document) {
   refuse_dropout(fields);
-  Vocab vocab = Vocab::from_json(fields.required("vocab"), fields.where("vocab"));
+  Vocab vocab = take_vocab(fields, document);
   BpeOptions options;
   options.word_prefix = fields.string("continuing_subword_prefix", "");
   options.word_suffix = fields.string("end_of_word_suffix", "");
@@ -299,13 +282,14 @@ std::unique_ptr<Model> read_bpe(const Fields& fields) {
   options.ignore_merges = fields.boolean("ignore_merges", false);
   if (fields.has("unk_token")) options.unknown = fields.string("unk_token");
 
-  const Json& list = fields.array("merges");
+  if (!document.merges) fail(ErrorKind::kValue, "{}: needs an array", fields.where("merges"));
+  const MergeList& list = *document.merges;
   FlatMap<Merge> merges(list.size());
   bool cuts_before_metaspace = vocab.id_of(kMetaspace) && options.word_prefix.empty() &&
                                options.word_suffix.empty() && !options.ignore_merges;
   std::string product;
   for (std::size_t rank = 0; rank < list.size(); ++rank) {
-    const auto [left, right] = read_pair(list[rank], fields, rank);
+    const auto [left, right] = list[rank];
     if (right.size() < options.word_prefix.size()) {
       fail(ErrorKind::kValue, "{}.merges[{}]: {:?} lacks the prefix", fields.where(), rank, right);
     }

@@ -34,27 +34,31 @@ class WordLevel : public Model {
 };
 
 // Files older than the "type" field are told apart by what they hold.
-std::string model_type(const Fields& fields) {
+std::string model_type(const Fields& fields, const TokenizerDocument& document) {
   if (fields.has("type")) return fields.string("type");
-  if (fields.has("merges")) return "BPE";
+  if (document.merges) return "BPE";
   if (fields.has("continuing_subword_prefix")) return "WordPiece";
-  return fields.required("vocab").is_array() ? "Unigram" : "WordLevel";
+  return document.vocab ? "WordLevel" : "Unigram";
 }
 
 }  // namespace
 
-std::unique_ptr<Model> read_word_level(const Fields& fields) {
-  return std::make_unique<WordLevel>(
-      Vocab::from_json(fields.required("vocab"), fields.where("vocab")),
-      fields.string("unk_token"));
+Vocab take_vocab(const Fields& fields, TokenizerDocument& document) {
+  if (!document.vocab)
+    fail(ErrorKind::kValue, "{}: needs an object of tokens and ids", fields.where("vocab"));
+  return std::move(*document.vocab);
 }
 
-std::unique_ptr<Model> read_model(const Fields& fields) {
-  const std::string type = model_type(fields);
-  if (type == "BPE") return read_bpe(fields);
-  if (type == "WordPiece") return read_wordpiece(fields);
+std::unique_ptr<Model> read_word_level(const Fields& fields, TokenizerDocument& document) {
+  return std::make_unique<WordLevel>(take_vocab(fields, document), fields.string("unk_token"));
+}
+
+std::unique_ptr<Model> read_model(const Fields& fields, TokenizerDocument& document) {
+  const std::string type = model_type(fields, document);
+  if (type == "BPE") return read_bpe(fields, document);
+  if (type == "WordPiece") return read_wordpiece(fields, document);
   if (type == "Unigram") return read_unigram(fields);
-  if (type == "WordLevel") return read_word_level(fields);
+  if (type == "WordLevel") return read_word_level(fields, document);
   throw Error(ErrorKind::kNotImplemented,
               fmt::format("{}: the model type {:?} is not known", fields.where(), type),
               "known are BPE, WordPiece, Unigram and WordLevel");

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/text/tokenizer_document.hpp"
 #include "host/text/vocab.hpp"
 
 namespace quanthost::text {
@@ -31,12 +32,16 @@ class Model {
   Vocab vocab_;
 };
 
-// Reads the "model" of a tokenizer.json: BPE, WordPiece, Unigram or WordLevel.
-std::unique_ptr<Model> read_model(const Fields& fields);
+// Reads the "model" of a tokenizer.json: BPE, WordPiece, Unigram or WordLevel. `fields` are those
+// of document.rest; the vocabulary is moved out of the document.
+std::unique_ptr<Model> read_model(const Fields& fields, TokenizerDocument& document);
 
-std::unique_ptr<Model> read_bpe(const Fields& fields);
-std::unique_ptr<Model> read_wordpiece(const Fields& fields);
+// The vocabulary that is {"token": id, …}; throws where the file has none.
+Vocab take_vocab(const Fields& fields, TokenizerDocument& document);
+
+std::unique_ptr<Model> read_bpe(const Fields& fields, TokenizerDocument& document);
+std::unique_ptr<Model> read_wordpiece(const Fields& fields, TokenizerDocument& document);
 std::unique_ptr<Model> read_unigram(const Fields& fields);
-std::unique_ptr<Model> read_word_level(const Fields& fields);
+std::unique_ptr<Model> read_word_level(const Fields& fields, TokenizerDocument& document);
 
 }  // namespace quanthost::text

@@ -27,8 +27,8 @@ std::vector<TokenId> join(Encodings texts) {
 
 }  // namespace
 
-Tokenizer::Pipeline::Pipeline(const Fields& file)
-    : model(read_model(file.object("model"))),
+Tokenizer::Pipeline::Pipeline(const Fields& file, TokenizerDocument& document)
+    : model(read_model(file.object("model"), document)),
       normalizer(read_optional(file, "normalizer", read_normalizer)),
       pre_tokenizer(read_optional(file, "pre_tokenizer", read_pre_tokenizer)),
       post_processor(read_optional(file, "post_processor", read_post_processor)),
@@ -68,13 +68,13 @@ void Tokenizer::Pipeline::encode_part(std::string_view part, bool at_start, Word
 Tokenizer::Tokenizer(std::shared_ptr<const Pipeline> pipeline) : pipeline_(std::move(pipeline)) {}
 
 Tokenizer Tokenizer::from_json(std::string_view json, std::string_view where) {
-  const Json document = parse_json(json, where);
-  const Fields file(document, std::string(where));
+  TokenizerDocument document = read_tokenizer_document(json, std::string(where));
+  const Fields file(document.rest, std::string(where));
   const std::string version = file.string("version", "1.0");
   if (version != "1.0")
     fail(ErrorKind::kNotImplemented, "{}: is {:?}, known is \"1.0\"", file.where("version"),
          version);
-  return Tokenizer(std::make_shared<const Pipeline>(file));
+  return Tokenizer(std::make_shared<const Pipeline>(file, document));
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, SpecialTokens special) const {

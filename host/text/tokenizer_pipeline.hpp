@@ -41,7 +41,7 @@ class EncoderPool {
 };
 
 struct Tokenizer::Pipeline {
-  explicit Pipeline(const Fields& file);
+  Pipeline(const Fields& file, TokenizerDocument& document);
 
   std::vector<TokenId> encode_text(std::string_view text) const;
 

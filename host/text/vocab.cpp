@@ -11,18 +11,6 @@ Vocab::Vocab(std::size_t expected_tokens) : by_id_(expected_tokens) {
   resize_slots(std::bit_ceil(2 * expected_tokens + 16));
 }
 
-Vocab Vocab::from_json(const Json& object, const std::string& where) {
-  if (!object.is_object()) fail(ErrorKind::kValue, "{}: needs an object of tokens and ids", where);
-  Vocab vocab(object.size());
-  for (const auto& [token, id] : object.get_ref<const Json::object_t&>()) {
-    if (!id.is_number_integer() || id < 0 || id > INT32_MAX) {
-      fail(ErrorKind::kValue, "{}: token {:?} needs an id from 0 to 2147483647", where, token);
-    }
-    vocab.add(token, id.get<TokenId>());
-  }
-  return vocab;
-}
-
 void Vocab::add(std::string_view token, TokenId id) {
   if (2 * (tokens_.size() + 1) > slots_.size()) resize_slots(2 * slots_.size());
   const std::uint64_t hash = string_hash(token);
@@ -44,7 +32,8 @@ std::optional<TokenId> Vocab::id_of(std::string_view token) const {
 
 std::optional<std::string_view> Vocab::token_of(TokenId id) const {
   const std::uint32_t* token = by_id_.find(static_cast<std::uint32_t>(id));
-  return token ? std::optional(text_of(tokens_[*token])) : std::nullopt;
+  if (!token || tokens_[*token].id != id) return std::nullopt;
+  return text_of(tokens_[*token]);
 }
 
 std::optional<TokenId> Vocab::id_of_byte(unsigned char byte) const {

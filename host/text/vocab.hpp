@@ -17,9 +17,6 @@ class Vocab {
   Vocab() : Vocab(0) {}
   explicit Vocab(std::size_t expected_tokens);
 
-  // Reads {"token": id, …}.
-  static Vocab from_json(const Json& object, const std::string& where);
-
   // Of two tokens with one id, or two ids for one token, the last stays.
   void add(std::string_view token, TokenId id);
 

@@ -74,9 +74,9 @@ class WordPiece : public Model {
 
 }  // namespace
 
-std::unique_ptr<Model> read_wordpiece(const Fields& fields) {
+std::unique_ptr<Model> read_wordpiece(const Fields& fields, TokenizerDocument& document) {
   return std::make_unique<WordPiece>(
-      Vocab::from_json(fields.required("vocab"), fields.where("vocab")), fields.string("unk_token"),
+      take_vocab(fields, document), fields.string("unk_token"),
       fields.string("continuing_subword_prefix"),
       static_cast<std::size_t>(fields.count("max_input_chars_per_word")));
 }

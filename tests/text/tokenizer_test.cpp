@@ -111,6 +111,38 @@ TEST(Tokenizer, RefusesMergesOfTokensThatAreNotThere) {
   EXPECT_THAT(load_error(json), AllOf(HasSubstr("merges[5]"), HasSubstr("nothing")));
 }
 
+TEST(Tokenizer, SaysWhichMergeIsNoPairOfTokens) {
+  for (const Json& merge : {Json("a b c"), Json("ab"), Json({"a", "b", "c"}), Json(7), Json()}) {
+    Json json = byte_level_json();
+    json["model"]["merges"].push_back(merge);
+    EXPECT_THAT(load_error(json), HasSubstr("model.merges[5]: needs two tokens")) << merge;
+  }
+}
+
+TEST(Tokenizer, SaysWhichTokenHasNoId) {
+  for (const Json& id : {Json(-1), Json(2147483648), Json("7"), Json(), Json::array()}) {
+    Json json = byte_level_json();
+    json["model"]["vocab"]["odd"] = id;
+    EXPECT_THAT(load_error(json), HasSubstr("model.vocab: token \"odd\" needs an id")) << id;
+  }
+}
+
+TEST(Tokenizer, TakesTheLastOfTwoFieldsWithOneName) {
+  std::string json = byte_level_json().dump();
+  const std::string model = R"("model":{"vocab":7,"merges":[["x","y"]],"vocab":{"x":1,"x":2})";
+  json.insert(json.find("\"model\":"), model + "},");
+  const Tokenizer tokenizer = Tokenizer::from_json(json, "tokenizer.json");
+  EXPECT_EQ(tokenizer.encode("hello"), (std::vector<TokenId>{259}));
+}
+
+TEST(Tokenizer, GivesATokenNamedTwiceItsLastId) {
+  std::string json = byte_level_json().dump();
+  json.insert(json.find("\"vocab\":{") + 9, R"("hello":999,)");
+  const Tokenizer tokenizer = Tokenizer::from_json(json, "tokenizer.json");
+  EXPECT_EQ(tokenizer.id_of("hello"), 259);
+  EXPECT_EQ(tokenizer.token_of(999), std::nullopt);
+}
+
 TEST(Tokenizer, RefusesATemplateWithATokenItDoesNotDefine) {
   Json json = byte_level_json();
   json["post_processor"] = {{"type", "TemplateProcessing"},

@@ -9,7 +9,8 @@
 
 namespace quanthost::gptq {
 
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+// Always inlined: files compiled for one instruction set use them, and must not lend their copies.
+[[gnu::always_inline]] inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // `continuous`: code i takes the bits [i * bits, (i + 1) * bits) of a little-endian stream; 2, 3, 4
 // and 8 bits. `planar` ("gptq_p"): 32 codes take `bits` words, cut into planes whose widths divide
@@ -23,7 +24,7 @@ enum class ZeroFormat { v1, v2 };
 // Throws qh::Error (value) naming the widths that `layout` holds.
 void check_bits(int bits, WordLayout layout = WordLayout::continuous);
 
-inline int largest_code(int bits) { return (1 << bits) - 1; }
+[[gnu::always_inline]] inline int largest_code(int bits) { return (1 << bits) - 1; }
 inline int symmetric_zero(int bits) { return 1 << (bits - 1); }
 
 // Words that hold `codes` codes.
@@ -35,7 +36,7 @@ inline std::int64_t words_for(std::int64_t codes, int bits,
 }
 
 // Code `index` of a continuous stream whose words lie `stride` apart.
-inline std::uint32_t code_at(const std::uint32_t* words, std::int64_t stride, std::int64_t index,
+[[gnu::always_inline]] inline std::uint32_t code_at(const std::uint32_t* words, std::int64_t stride, std::int64_t index,
                              int bits) {
   const std::int64_t word = index * bits / 32;
   const int shift = static_cast<int>(index * bits % 32);

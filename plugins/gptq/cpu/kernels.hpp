@@ -1,0 +1,57 @@
+// What a CPU instruction set offers to the package: range functions without any knowledge of
+// threads or errors. The package checks arguments and splits the ranges over the host's threads.
+#pragma once
+
+#include <cstdint>
+#include <quanthost/cpu/features.hpp>
+
+namespace quanthost::gptq {
+
+enum class FloatType { f32, f16, bf16 };
+
+// Rows are cut into slabs of 32, whose codes are whole words for every width; outputs into strips.
+inline constexpr std::int64_t kSlab = 32;
+inline constexpr std::int64_t kStrip = 64;
+
+struct Matrix {
+  int bits;
+  std::int64_t inputs, outputs, groups;
+  const std::uint32_t* qweight;
+  const std::uint32_t* qzeros;
+  const void* scales;
+  FloatType scale_type;
+  const std::int32_t* g_idx;
+  const std::int32_t* input_order;  // null: stored row i is input i
+};
+
+struct ProductArgs {
+  Matrix weight;
+  const void* input;
+  const void* bias;  // null: none
+  void* output;
+  std::int64_t batch;
+  FloatType type;
+  FloatType bias_type;
+  float* staged;  // the input in float32, [batch, inputs] in stored order or [batch, outputs]
+};
+
+// Items are slabs for dequantize and backward, strips for forward, batch rows for staging. Forward
+// and dequantize give the same bits for every instruction set.
+struct Kernels {
+  cpu::Isa isa;
+  void (*dequantize)(const Matrix&, FloatType out_type, void* out, std::int64_t begin,
+                     std::int64_t end);
+  void (*stage_forward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
+  void (*forward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
+  void (*stage_backward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
+  void (*backward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
+};
+
+const Kernels& scalar_kernels();
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+
+// The table for a machine of this level.
+const Kernels& kernels_for(cpu::Isa isa);
+
+}  // namespace quanthost::gptq

@@ -1,0 +1,96 @@
+// The C functions of qh.gptq.kernels/1 on the CPU: check, split over threads, compute.
+#include "package/cpu_package.hpp"
+
+#include <vector>
+
+#include "format.hpp"
+#include "package/arguments.hpp"
+
+namespace quanthost::gptq {
+namespace {
+
+template <typename Body>
+qh_status on_package(qh_package* self, Body&& body) noexcept {
+  const auto& package = *reinterpret_cast<const CpuPackage*>(self);
+  return package.host.guard([&] { body(package); });
+}
+
+qh_status sort_rows(qh_package* self, const qh_exec* abi, const qh_gptq_weight* weight,
+                    std::uint32_t* qweight, std::int32_t* g_idx, std::int32_t* input_order) {
+  return on_package(self, [&](const CpuPackage& p) {
+    const Matrix w = checked_weight(weight);
+    if (w.input_order) throw qh::Error(QH_ERR_VALUE, "the rows are already sorted");
+    if (!qweight || !g_idx || !input_order)
+      throw qh::Error(QH_ERR_VALUE, "an output of sort_rows is missing");
+    const auto inputs = static_cast<std::size_t>(w.inputs);
+    const std::vector<std::int32_t> rows = rows_by_group({w.g_idx, inputs}, w.groups);
+    for (std::size_t i = 0; i < inputs; ++i) {
+      input_order[i] = rows[i];
+      g_idx[i] = w.g_idx[rows[i]];
+    }
+    const qh::Exec exec(p.host, abi);
+    exec.parallel_for(w.outputs, 16, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<std::uint8_t> codes(inputs), sorted(inputs);
+      for (std::int64_t n = begin; n < end; ++n) {
+        unpack(w.qweight + n, w.outputs, w.inputs, w.bits, WordLayout::continuous, codes.data(), 1);
+        for (std::size_t i = 0; i < inputs; ++i)
+          sorted[i] = codes[static_cast<std::size_t>(rows[i])];
+        pack(sorted, w.inputs, 1, w.bits, WordLayout::continuous, qweight + n, w.outputs);
+      }
+    });
+  });
+}
+
+qh_status dequantize(qh_package* self, const qh_exec* abi, const qh_gptq_weight* weight,
+                     qh_dtype dtype, void* out) {
+  return on_package(self, [&](const CpuPackage& p) {
+    const Matrix w = checked_weight(weight);
+    const FloatType type = float_type(dtype, "the dense weight");
+    if (!out) throw qh::Error(QH_ERR_VALUE, "the output of dequantize is missing");
+    const qh::Exec exec(p.host, abi);
+    exec.parallel_for(ceil_div(w.inputs, kSlab), 1, [&](std::int64_t begin, std::int64_t end) {
+      p.kernels.dequantize(w, type, out, begin, end);
+    });
+  });
+}
+
+using RangeKernel = void (*)(const ProductArgs&, std::int64_t, std::int64_t);
+
+void run_product(const CpuPackage& p, const qh_exec* abi, ProductArgs a, std::int64_t input_size,
+                 std::int64_t items, RangeKernel stage, RangeKernel kernel) {
+  if (a.batch == 0) return;
+  const qh::Exec exec(p.host, abi);
+  const qh::Scratch staged(*abi, static_cast<std::uint64_t>(a.batch * input_size) * sizeof(float));
+  a.staged = staged.as<float>();
+  exec.parallel_for(a.batch, 1,
+                    [&](std::int64_t begin, std::int64_t end) { stage(a, begin, end); });
+  exec.parallel_for(items, 1, [&](std::int64_t begin, std::int64_t end) { kernel(a, begin, end); });
+}
+
+qh_status forward(qh_package* self, const qh_exec* abi, const qh_gptq_weight* weight,
+                  const qh_gptq_product_args* args) {
+  return on_package(self, [&](const CpuPackage& p) {
+    const Matrix w = checked_weight(weight);
+    run_product(p, abi, checked_product(w, args), w.inputs, ceil_div(w.outputs, kStrip),
+                p.kernels.stage_forward, p.kernels.forward);
+  });
+}
+
+qh_status backward_input(qh_package* self, const qh_exec* abi, const qh_gptq_weight* weight,
+                         const qh_gptq_product_args* args) {
+  return on_package(self, [&](const CpuPackage& p) {
+    const Matrix w = checked_weight(weight);
+    run_product(p, abi, checked_product(w, args), w.outputs, ceil_div(w.inputs, kSlab),
+                p.kernels.stage_backward, p.kernels.backward);
+  });
+}
+
+}  // namespace
+
+const qh_gptq_kernels& cpu_package_table() {
+  static constexpr qh_gptq_kernels table = {
+      sizeof(qh_gptq_kernels), 0, sort_rows, dequantize, forward, backward_input};
+  return table;
+}
+
+}  // namespace quanthost::gptq

@@ -17,11 +17,14 @@ int quantize(Session& session, const QuantizeFlags& flags) {
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "quantize needs a method",
                        "add --method ID or --quant FILE");
   }
-  if (loaded.quantizer->pre_quantized()) {
+  // Without a method, what is quantized already is saved again as it is.
+  const bool method_given = !flags.method.empty() || !flags.quant_file.empty();
+  if (loaded.quantizer->pre_quantized() && method_given) {
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
                        fmt::format("{} is quantized already, with {}", flags.path,
                                    loaded.quantizer->config().spec->method),
-                       "dequantize it first with 'quanthost dequantize'");
+                       "dequantize it first with 'quanthost dequantize', or leave out the method "
+                       "to save it again as it is");
   }
   need_serializable(*loaded.quantizer);
   work.run(loaded);

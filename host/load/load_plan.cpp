@@ -49,10 +49,18 @@ struct Chosen {
   std::optional<OrderedJson> checkpoint_config;  // set: the checkpoint is quantized
 };
 
+// What the checkpoint says of its own quantization. optimum-quanto leaves a map of modules beside the
+// tensors and no config.
+std::optional<Json> stored_quantization(const Checkpoint& checkpoint) {
+  if (const Json* config = checkpoint.quantization_config()) return *config;
+  if (checkpoint.quanto_qmap()) return Json{{"quant_method", "quanto"}};
+  return std::nullopt;
+}
+
 std::optional<Chosen> choose_method(PluginHost& plugins, const LoadOptions& options,
                                     const Checkpoint& checkpoint) {
-  if (const Json* config = checkpoint.quantization_config()) {
-    return Chosen{plugins.match_checkpoint(*config), OrderedJson(*config)};
+  if (const std::optional<Json> stored = stored_quantization(checkpoint)) {
+    return Chosen{plugins.match_checkpoint(*stored), OrderedJson(*stored)};
   }
   if (options.quantization.method.empty()) return std::nullopt;
   return Chosen{plugins.find_method(options.quantization.method), std::nullopt};

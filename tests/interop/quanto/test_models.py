@@ -1,4 +1,4 @@
-"""Quantized models, live: optimum-quanto reads what quanthost saves, and would have written the same."""
+"""Quantized models both ways, live: what quanthost saves optimum-quanto reads, what it saves quanthost reads."""
 
 import json
 import os
@@ -94,3 +94,15 @@ def test_upstream_reads_what_we_save(tiny, weights, tmp_path):
     upstream(tiny, weights, exclude="lm_head").save_pretrained(theirs)
     assert (ours / MAP).read_text() == (theirs / MAP).read_text()
     assert_same_tensors(stored, load_file(theirs / "model.safetensors"))
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_we_read_what_upstream_saves(tiny, weights, tmp_path):
+    theirs = tmp_path / "theirs"
+    model = upstream(tiny, weights)
+    model.save_pretrained(theirs)
+    assert "quantization_config" not in json.loads((theirs / "config.json").read_text())
+
+    logits = our_logits(theirs, tmp_path / "logits.safetensors")
+
+    assert_close(logits, their_logits(model))

@@ -36,6 +36,19 @@ if(QUANTHOST_TORCH)
         "${PROJECT_BINARY_DIR}/include-first;${QUANTHOST_TORCH_DIR}/include;${QUANTHOST_TORCH_DIR}/include/torch/csrc/api/include")
   endforeach()
   set_property(TARGET torch::torch_cpu APPEND PROPERTY INTERFACE_LINK_LIBRARIES torch::c10)
+
+  # at::parallel_for is a template: without -fopenmp in the file that calls it, it runs serially and says nothing.
+  # The runtime must be the one libtorch_cpu has: with a second one in the process two pools of threads share the cores.
+  file(GLOB _torch_openmp ${QUANTHOST_TORCH_DIR}/lib/libgomp*.so* ${QUANTHOST_TORCH_DIR}/../torch.libs/libgomp*.so*)
+  list(LENGTH _torch_openmp _torch_openmp_count)
+  if(NOT _torch_openmp_count EQUAL 1)
+    message(FATAL_ERROR "One OpenMP runtime (libgomp) is expected beside LibTorch in ${QUANTHOST_TORCH_DIR}, "
+                        "found: '${_torch_openmp}'. Use the wheel of torch==2.11.0 that scripts/setup installs.")
+  endif()
+  add_library(torch::openmp SHARED IMPORTED)
+  set_target_properties(torch::openmp PROPERTIES
+    IMPORTED_LOCATION ${_torch_openmp} INTERFACE_COMPILE_OPTIONS $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fopenmp>)
+  set_property(TARGET torch::torch_cpu APPEND PROPERTY INTERFACE_LINK_LIBRARIES torch::openmp)
 endif()
 
 function(quanthost_find_gpu_compiler kind program)

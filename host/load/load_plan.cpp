@@ -49,8 +49,8 @@ struct Chosen {
   std::optional<OrderedJson> checkpoint_config;  // set: the checkpoint is quantized
 };
 
-// What the checkpoint says of its own quantization. optimum-quanto leaves a map of modules beside the
-// tensors and no config.
+// What the checkpoint says of its own quantization. optimum-quanto leaves a map of modules beside
+// the tensors and no config.
 std::optional<Json> stored_quantization(const Checkpoint& checkpoint) {
   if (const Json* config = checkpoint.quantization_config()) return *config;
   if (checkpoint.quanto_qmap()) return Json{{"quant_method", "quanto"}};

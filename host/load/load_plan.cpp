@@ -1,5 +1,5 @@
-// The decisions of a load, in transformers' order: config, quantizer, environment, dtype, device
-// map, modules, keys.
+// The decisions of a load, in transformers' order: config, quantizer, environment, dtype, modules,
+// device map, and then the tensors (tensor_plan.hpp).
 #include <algorithm>
 #include <map>
 #include <set>
@@ -11,7 +11,7 @@
 #include "host/load/loader.hpp"
 #include "host/load/services/services.hpp"
 #include "host/load/sizes.hpp"
-#include "host/model/weights.hpp"
+#include "host/load/tensor_plan.hpp"
 
 namespace quanthost {
 namespace {
@@ -183,107 +183,6 @@ void place_modules(const LoadOptions& options, LoadedModel& loaded,
   }
 }
 
-// The model's name of every stored tensor, decided while the modules are still the architecture's
-// own.
-std::map<std::string, std::string> model_names(model::Model& model, const Checkpoint& checkpoint,
-                                               const std::vector<std::string>& model_keys) {
-  std::vector<std::string> stored_keys;
-  for (const StoredTensor& tensor : checkpoint.tensors()) stored_keys.push_back(tensor.name());
-  const std::string prefix = model.info().base_prefix.empty() ? "" : model.info().base_prefix + ".";
-  const PrefixChange change = prefix_change(prefix, stored_keys, model_keys);
-  std::map<std::string, std::string> names;
-  for (const std::string& key : stored_keys) {
-    const std::string direct = model::parameter_for(model, key);
-    names[key] = direct.empty() ? rename_key(key, prefix, change) : direct;
-  }
-  return names;
-}
-
-void plan_tensors(LoadedModel& loaded, const std::map<std::string, std::string>& names) {
-  ModelContext& context = *loaded.context;
-  Quantizer* quantizer = loaded.quantizer.get();
-  const KeepInFp32 keep(context.info().keep_in_fp32, loaded.dtype);
-  std::map<std::string, ModelTensor> expected;
-  for (ModelTensor& tensor : context.tensors()) {
-    std::string name = tensor.name;
-    if (tensor.persistent) expected.emplace(std::move(name), std::move(tensor));
-  }
-  std::vector<std::string> unexpected, loaded_keys;
-  std::set<std::string> found;
-  for (const StoredTensor& stored : loaded.checkpoint->tensors()) {
-    const std::string& name = names.at(stored.name());
-    loaded_keys.push_back(name);
-    const std::string device = loaded.device_map.find(name).value_or("cpu");
-    TensorPlan plan{&stored, name, device, false, 0, std::nullopt};
-    const at::ScalarType stored_type = to_scalar_type(stored.dtype());
-    if (quantizer) {
-      qh_tensor view{};
-      view.device = {QH_DEVICE_CPU, 0};
-      view.ndim = static_cast<std::int32_t>(stored.shape().size());
-      view.dtype = to_qh_dtype(stored_type);
-      view.shape = const_cast<std::int64_t*>(stored.shape().data());
-      plan.quantized =
-          quantizer->check_quantized_param(context, name, view, device, loaded.device_map);
-      if (plan.quantized && !quantizer->pre_quantized())
-        plan.row_granularity = quantizer->row_granularity(context, name);
-    }
-    const auto known = expected.find(name);
-    if (!plan.quantized && known == expected.end()) {
-      if (!model::is_obsolete(stored.name())) unexpected.push_back(name);
-      continue;
-    }
-    found.insert(name);
-    const bool keeps_type =
-        !at::isFloatingType(stored_type) || (quantizer && quantizer->pre_quantized() &&
-                                             (plan.quantized || (known->second.plugin != nullptr)));
-    const at::ScalarType wanted = keep.applies_to(name) ? at::kFloat : loaded.dtype;
-    if (!keeps_type && stored_type != wanted) plan.cast = wanted;
-    if (!plan.quantized && !known->second.plugin && known->second.shape != stored.shape()) {
-      loaded.keys.mismatched.push_back(
-          {name, stored.shape(), known->second.shape, stored.file().path().filename().string()});
-    }
-    loaded.plan.push_back(std::move(plan));
-  }
-
-  std::vector<std::string> expected_keys, missing;
-  for (const ModelTensor& tensor : context.tensors()) {
-    if (tensor.persistent) expected_keys.push_back(tensor.name);
-  }
-  if (quantizer)
-    expected_keys = quantizer->update_expected_keys(context, expected_keys, loaded_keys);
-  for (const std::string& key : expected_keys) {
-    const auto known = expected.find(key);
-    const std::string owner = known == expected.end() ? "" : known->second.tied_to;
-    if (!found.contains(key) && (owner.empty() || !found.contains(owner))) missing.push_back(key);
-  }
-  const std::string prefix = context.info().base_prefix;
-  loaded.keys.missing =
-      quantizer ? quantizer->update_missing_keys(context, missing, prefix) : missing;
-  loaded.keys.unexpected =
-      quantizer ? quantizer->update_unexpected_keys(context, unexpected, prefix) : unexpected;
-}
-
-void judge_keys(const LoadedModel& loaded, const LoadOptions& options) {
-  const KeyReport& keys = loaded.keys;
-  if (!keys.mismatched.empty()) {
-    const ShapeMismatch& first = keys.mismatched.front();
-    throw Error(ErrorKind::kRuntime,
-                fmt::format("{}: tensor {} in {} has shape {}, the model needs {}{}",
-                            options.checkpoint.string(), first.name, first.file,
-                            shape_text(first.found), shape_text(first.expected),
-                            keys.mismatched.size() > 1
-                                ? fmt::format(" ({} more)", keys.mismatched.size() - 1)
-                                : ""),
-                "config.json and the tensors are of different models");
-  }
-  if (!keys.missing.empty()) {
-    throw Error(ErrorKind::kKey, fmt::format("{}: {}", options.checkpoint.string(), keys.text()),
-                "the checkpoint is incomplete, or config.json names another architecture");
-  }
-  if (!keys.unexpected.empty())
-    log::warn("load", "{}: {}", options.checkpoint.string(), keys.text());
-}
-
 void register_services() {
   static const bool once = [] {
     for (const char* id : {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID,
@@ -334,9 +233,7 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   loaded.context = std::make_unique<ModelContext>(loaded.model->root(), loaded.model->info(),
                                                   *config_json, loaded.checkpoint.get(),
                                                   options.checkpoint.string(), *loaded.execs);
-  std::vector<std::string> model_keys;
-  for (const ModelTensor& tensor : loaded.context->tensors()) model_keys.push_back(tensor.name);
-  const auto names = model_names(*loaded.model, *loaded.checkpoint, model_keys);
+  const auto names = model_names(loaded);
   std::map<std::string, std::string> stored_names;
   for (const auto& [stored, name] : names) stored_names.emplace(name, stored);
   loaded.context->checkpoint_name = [stored_names](const std::string& name) {

@@ -1,0 +1,117 @@
+// The promise on memory, held by a process of its own on a checkpoint of a few hundred megabytes.
+#include <unistd.h>
+
+#include <cstdio>
+#include <span>
+
+#include "host/checkpoint/checkpoint_writer.hpp"
+#include "tests/cli/command.hpp"
+
+namespace quanthost::test {
+namespace {
+
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+constexpr std::int64_t kHidden = 1024, kIntermediate = 4096, kVocabulary = 16000;
+constexpr int kLayers = 6;
+
+// In the build folder, and gone with the test: 255 MiB of bfloat16.
+class GeneratedCheckpoint {
+ public:
+  GeneratedCheckpoint()
+      : path_(fs::path(QH_TEST_BINARY_DIR) / ("load-memory-" + std::to_string(::getpid()))) {
+    fs::create_directories(path_);
+    write_json_file(path_ / "config.json", {{"architectures", {"LlamaForCausalLM"}},
+                                            {"model_type", "llama"},
+                                            {"hidden_act", "silu"},
+                                            {"hidden_size", kHidden},
+                                            {"intermediate_size", kIntermediate},
+                                            {"max_position_embeddings", 2048},
+                                            {"num_attention_heads", 16},
+                                            {"num_key_value_heads", 16},
+                                            {"num_hidden_layers", kLayers},
+                                            {"rms_norm_eps", 1e-6},
+                                            {"tie_word_embeddings", false},
+                                            {"torch_dtype", "bfloat16"},
+                                            {"vocab_size", kVocabulary}});
+    declare("model.embed_tokens.weight", {kVocabulary, kHidden});
+    declare("lm_head.weight", {kVocabulary, kHidden});
+    declare("model.norm.weight", {kHidden});
+    for (int layer = 0; layer < kLayers; ++layer) {
+      const std::string in = "model.layers." + std::to_string(layer) + ".";
+      for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"})
+        declare(in + "self_attn." + name + ".weight", {kHidden, kHidden});
+      declare(in + "mlp.gate_proj.weight", {kIntermediate, kHidden});
+      declare(in + "mlp.up_proj.weight", {kIntermediate, kHidden});
+      declare(in + "mlp.down_proj.weight", {kHidden, kIntermediate});
+      declare(in + "input_layernorm.weight", {kHidden});
+      declare(in + "post_attention_layernorm.weight", {kHidden});
+    }
+    CheckpointWriter writer(path_, tensors_);
+    for (const TensorDeclaration& tensor : tensors_) {
+      const std::vector<std::uint16_t> data = values(tensor);
+      writer.write(tensor.name, std::as_bytes(std::span(data)));
+    }
+    writer.finish();
+  }
+  ~GeneratedCheckpoint() {
+    std::error_code error;
+    fs::remove_all(path_, error);
+  }
+  const fs::path& path() const { return path_; }
+  static std::uint64_t largest_tensor() { return std::uint64_t{2} * kVocabulary * kHidden; }
+
+ private:
+  void declare(std::string name, std::vector<std::int64_t> shape) {
+    tensors_.push_back({std::move(name), Dtype::kBF16, std::move(shape)});
+  }
+  // Small numbers of both signs from a linear congruential generator: the same everywhere.
+  std::vector<std::uint16_t> values(const TensorDeclaration& tensor) {
+    std::vector<std::uint16_t> out(storage_bytes(tensor.dtype, tensor.shape) / 2);
+    for (std::uint16_t& value : out) {
+      state_ = state_ * 1664525 + 1013904223;
+      value = static_cast<std::uint16_t>((state_ >> 16 & 0x807f) | 0x3c00);
+    }
+    return out;
+  }
+
+  const fs::path path_;
+  std::vector<TensorDeclaration> tensors_;
+  std::uint32_t state_ = 6;
+};
+
+// Loads in a process of its own and gives what it measured.
+Json measured(const fs::path& model, const std::string& flags) {
+  const Command command;
+  fs::copy_file(fs::path(QH_TEST_BINARY_DIR) / "plugins/absmax8.so",
+                command.plugins() / "absmax8.so");
+  const Outcome outcome =
+      command.run("load '" + model.string() + "' --method absmax8 --json " + flags);
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  return outcome.json();
+}
+
+TEST(LoadMemory, PeaksAtTheQuantizedModelTheQueueTheLargestTensorAnd64MiB) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory would be measured";
+#endif
+  const GeneratedCheckpoint checkpoint;
+  // What the process takes before a model of any size: the program, LibTorch, the plugin.
+  const Json small = measured(fs::path(QH_TEST_SOURCE_DIR) / "tests/model/goldens/llama", "");
+  const std::uint64_t at_rest = small.at("peak_rss_bytes");
+  constexpr std::uint64_t kQueue = 32 * kMiB;
+  for (const char* threads : {"1", "2"}) {
+    const Json load =
+        measured(checkpoint.path(), std::string("--max-queue 32MiB --threads ") + threads);
+    const std::uint64_t peak = load.at("peak_rss_bytes"), model = load.at("model_bytes");
+    const std::uint64_t bound = model + kQueue + GeneratedCheckpoint::largest_tensor() + 64 * kMiB;
+    EXPECT_LE(peak, at_rest + bound) << threads << " threads";
+    RecordProperty(std::string("above_rest_") + threads, std::to_string(peak - at_rest));
+    std::printf(
+        "threads %s: at rest %.1f MiB, peak %.1f MiB, model %.1f MiB, above both %.1f MiB\n",
+        threads, double(at_rest) / kMiB, double(peak) / kMiB, double(model) / kMiB,
+        (double(peak) - double(at_rest) - double(model)) / kMiB);
+  }
+}
+
+}  // namespace
+}  // namespace quanthost::test

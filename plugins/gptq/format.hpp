@@ -10,7 +10,9 @@
 namespace quanthost::gptq {
 
 // Always inlined: files compiled for one instruction set use them, and must not lend their copies.
-[[gnu::always_inline]] inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+[[gnu::always_inline]] inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
 
 // `continuous`: code i takes the bits [i * bits, (i + 1) * bits) of a little-endian stream; 2, 3, 4
 // and 8 bits. `planar` ("gptq_p"): 32 codes take `bits` words, cut into planes whose widths divide
@@ -36,8 +38,8 @@ inline std::int64_t words_for(std::int64_t codes, int bits,
 }
 
 // Code `index` of a continuous stream whose words lie `stride` apart.
-[[gnu::always_inline]] inline std::uint32_t code_at(const std::uint32_t* words, std::int64_t stride, std::int64_t index,
-                             int bits) {
+[[gnu::always_inline]] inline std::uint32_t code_at(const std::uint32_t* words, std::int64_t stride,
+                                                    std::int64_t index, int bits) {
   const std::int64_t word = index * bits / 32;
   const int shift = static_cast<int>(index * bits % 32);
   std::uint32_t code = words[word * stride] >> shift;

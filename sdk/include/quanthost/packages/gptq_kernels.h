@@ -4,10 +4,10 @@
  * are held to a bound: they sum in float32, in an order of the provider's own that depends neither
  * on the number of threads nor on chance.
  *
- * All pointers are to contiguous memory on exec's device, with any alignment that their element type
- * allows. Work is queued on exec's stream and not waited for. Failures are recorded with the host
- * (QH_ERR_VALUE for sizes, types and ranges that do not fit, QH_ERR_NOT_IMPLEMENTED for what the
- * provider leaves out), and outputs are then undefined.
+ * All pointers are to contiguous memory on exec's device, with any alignment that their element
+ * type allows. Work is queued on exec's stream and not waited for. Failures are recorded with the
+ * host (QH_ERR_VALUE for sizes, types and ranges that do not fit, QH_ERR_NOT_IMPLEMENTED for what
+ * the provider leaves out), and outputs are then undefined.
  */
 #ifndef QUANTHOST_PACKAGES_GPTQ_KERNELS_H
 #define QUANTHOST_PACKAGES_GPTQ_KERNELS_H

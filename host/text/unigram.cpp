@@ -133,7 +133,7 @@ class Unigram : public Model {
 std::unique_ptr<Model> read_unigram(const Fields& fields) {
   const Json& list = fields.array("vocab");
   if (list.empty()) fail(ErrorKind::kValue, "{}: is empty", fields.where("vocab"));
-  Vocab vocab(list.size());
+  Vocab vocab = Vocab::of_list(list.size());
   ByteTrie trie;
   std::vector<double> scores;
   for (const Json& entry : list) {

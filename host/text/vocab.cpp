@@ -11,6 +11,12 @@ Vocab::Vocab(std::size_t expected_tokens) : by_id_(expected_tokens) {
   resize_slots(std::bit_ceil(2 * expected_tokens + 16));
 }
 
+Vocab Vocab::of_list(std::size_t entries) {
+  Vocab vocab(entries);
+  vocab.is_list_ = true;
+  return vocab;
+}
+
 void Vocab::add(std::string_view token, TokenId id) {
   if (2 * (tokens_.size() + 1) > slots_.size()) resize_slots(2 * slots_.size());
   const std::uint64_t hash = string_hash(token);
@@ -32,7 +38,7 @@ std::optional<TokenId> Vocab::id_of(std::string_view token) const {
 
 std::optional<std::string_view> Vocab::token_of(TokenId id) const {
   const std::uint32_t* token = by_id_.find(static_cast<std::uint32_t>(id));
-  if (!token || tokens_[*token].id != id) return std::nullopt;
+  if (!token || (!is_list_ && tokens_[*token].id != id)) return std::nullopt;
   return text_of(tokens_[*token]);
 }
 

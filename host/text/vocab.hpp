@@ -17,7 +17,11 @@ class Vocab {
   Vocab() : Vocab(0) {}
   explicit Vocab(std::size_t expected_tokens);
 
-  // Of two tokens with one id, or two ids for one token, the last stays.
+  // The vocabulary of a list, whose ids are places: a token that stands twice has two ids, of which
+  // id_of() gives the last. In others it has the last one alone.
+  static Vocab of_list(std::size_t entries);
+
+  // Of two tokens with one id, the last stays.
   void add(std::string_view token, TokenId id);
 
   std::optional<TokenId> id_of(std::string_view token) const;
@@ -49,7 +53,8 @@ class Vocab {
   std::string text_;  // of all tokens, one behind the other
   std::vector<Token> tokens_;
   std::vector<Slot> slots_;  // a power of two, at most half full
-  int shift_ = 0;            // from a hash to a place in slots_
+  bool is_list_ = false;
+  int shift_ = 0;  // from a hash to a place in slots_
   FlatMap<std::uint32_t> by_id_;
 };
 

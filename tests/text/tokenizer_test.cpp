@@ -143,6 +143,20 @@ TEST(Tokenizer, GivesATokenNamedTwiceItsLastId) {
   EXPECT_EQ(tokenizer.token_of(999), std::nullopt);
 }
 
+TEST(Tokenizer, KeepsEveryIdOfATokenThatStandsTwiceInAUnigramList) {
+  const Json json = {{"version", "1.0"},
+                     {"added_tokens", Json::array()},
+                     {"model",
+                      {{"type", "Unigram"},
+                       {"unk_id", 0},
+                       {"vocab", Json::parse(R"([["<unk>", 0.0], ["a", -1.0], ["<unk>", -2.0]])")},
+                       {"byte_fallback", false}}}};
+  const Tokenizer tokenizer = tokenizer_of(json);
+  EXPECT_EQ(tokenizer.token_of(0), "<unk>");
+  EXPECT_EQ(tokenizer.token_of(2), "<unk>");
+  EXPECT_EQ(tokenizer.id_of("<unk>"), 2);
+}
+
 TEST(Tokenizer, RefusesATemplateWithATokenItDoesNotDefine) {
   Json json = byte_level_json();
   json["post_processor"] = {{"type", "TemplateProcessing"},

@@ -42,6 +42,9 @@ class PackageLibrary {
   }
   PackageLibrary(const PackageLibrary&) = delete;
   PackageLibrary& operator=(const PackageLibrary&) = delete;
+  ~PackageLibrary() {
+    if (accept_.api) accept_.api->shutdown(accept_.plugin);
+  }
 
   const qh_plugin_api& plugin_api() const { return *accept_.api; }
   qh_plugin* plugin() const { return accept_.plugin; }

@@ -53,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"no_error_text", "module.refuses-unknown-parameters", "without saying why"},
         Fault{"leaks_tensors", "load.survives-failing-allocations", "were left"},
         Fault{"wrong_forward", "numeric.forward-multiplies-by-the-weight", "relative"},
-        Fault{"crashes_in_forward", "numeric.forward-is-repeatable", "signal 11"},
+        Fault{"crashes_in_forward", "numeric.forward-is-repeatable", "signal 9"},
         Fault{"writes_past_accept", "negotiation.keeps-to-short-accept", "wrote at offset 8"},
         Fault{"extra_symbol", "library.exports-one-symbol", "broken_plugin_extra"},
         Fault{"other_id", "table.says-what-the-manifest-says", "broken"}));

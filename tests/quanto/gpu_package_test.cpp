@@ -31,7 +31,7 @@ struct Provider {
     const qh_offer offer{
         sizeof(offer), QH_ABI_MAJOR,       QH_ABI_MINOR,       QH_ABI_MINOR,
         nullptr,       &serial_host_api(), qh::to_abi("test"), qh::to_abi(QUANTO_EMULATED)};
-    qh_accept accept{sizeof(accept), 0, nullptr, nullptr};
+    accept = {sizeof(accept), 0, nullptr, nullptr};
     const void* found = nullptr;
     if (entry(&offer, &accept) != QH_OK ||
         accept.api->package(accept.plugin, qh::to_abi("quanto"), qh::to_abi(QH_QUANTO_KERNELS_ID),
@@ -39,6 +39,12 @@ struct Provider {
       throw std::runtime_error(last_error.message);
     table = static_cast<const qh_quanto_kernels*>(found);
   }
+  Provider(const Provider&) = delete;
+  Provider& operator=(const Provider&) = delete;
+  ~Provider() { accept.api->shutdown(accept.plugin); }
+
+ private:
+  qh_accept accept{};
 };
 const Provider& provider() {
   static const Provider instance;

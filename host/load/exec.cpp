@@ -85,8 +85,7 @@ std::int32_t Exec::is_cancelled(void* ctx) {
 }
 
 void Exec::report(void* ctx, std::uint64_t done, std::uint64_t total) {
-  const auto& exec = *static_cast<Exec*>(ctx);
-  if (exec.progress_) exec.progress_(done, total);
+  static_cast<Exec*>(ctx)->report_progress(done, total);
 }
 
 std::shared_ptr<Exec> Execs::on(const std::string& device) {

@@ -30,6 +30,10 @@ class Exec {
   const CancelToken* cancel() const { return cancel_; }
   // What a call into a plugin reports through qh_exec.progress. Not while a call runs.
   void set_progress(Progress progress) { progress_ = std::move(progress); }
+  // As qh_exec.progress, for work of the host's own.
+  void report_progress(std::uint64_t done, std::uint64_t total) const {
+    if (progress_) progress_(done, total);
+  }
 
  private:
   static std::int32_t allocate(void* ctx, std::uint64_t bytes, void** out);

@@ -91,6 +91,13 @@ void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedMod
     loaded.session->package_versions[normalized_name(package.name)] = package.version;
   }
   loaded.session->progress = options.progress;
+  loaded.session->max_memory = options.max_memory.value_or(MemoryLimits{});
+  loaded.session->offload_folder = options.offload_folder;
+  const Manifest& manifest = opened.plugin().manifest();
+  loaded.session->method = Json{{"plugin", manifest.id},
+                                {"version", manifest.version.text()},
+                                {"config", Json(config.merged)},
+                                {"packages", loaded.session->package_versions}};
   loaded.session->package_table = [opened](const std::string& package,
                                            const std::string& interface_id,
                                            const std::string& kind) -> PackageTable {
@@ -186,7 +193,7 @@ void place_modules(const LoadOptions& options, LoadedModel& loaded,
 void register_services() {
   static const bool once = [] {
     for (const char* id : {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID,
-                           QH_CHECKPOINT_ID, QH_LINALG_ID}) {
+                           QH_CHECKPOINT_ID, QH_LINALG_ID, QH_TEXT_ID, QH_CALIBRATION_ID}) {
       register_service(id, services::find(id));
     }
     return true;
@@ -230,9 +237,9 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
     requested = quantizer->update_device_map(requested);
 
   loaded.model = model::build_model(config, loaded.dtype);
-  loaded.context = std::make_unique<ModelContext>(loaded.model->root(), loaded.model->info(),
-                                                  *config_json, loaded.checkpoint.get(),
-                                                  options.checkpoint.string(), *loaded.execs);
+  loaded.context =
+      std::make_unique<ModelContext>(*loaded.model, *config_json, loaded.checkpoint.get(),
+                                     options.checkpoint.string(), *loaded.execs);
   const auto names = model_names(loaded);
   std::map<std::string, std::string> stored_names;
   for (const auto& [stored, name] : names) stored_names.emplace(name, stored);

@@ -107,19 +107,6 @@ void need_memory_everywhere(LoadedModel& loaded) {
   }
 }
 
-std::uint64_t model_bytes(LoadedModel& loaded) {
-  std::uint64_t sum = 0;
-  for (const ModelTensor& tensor : loaded.context->tensors()) {
-    if (!tensor.plugin && tensor.tied_to.empty())
-      sum += loaded.context->get_param(tensor.name).nbytes();
-  }
-  for (const auto& module : loaded.context->plugin_modules()) {
-    const qh_module_memory memory = module->memory();
-    sum += memory.weight_bytes + memory.overhead_bytes + memory.runtime_bytes;
-  }
-  return sum;
-}
-
 void finish(LoadedModel& loaded, const LoadOptions& options) {
   const Trace::Span stage(options.trace, "stage", "finish");
   loaded.model->tie_weights();
@@ -136,7 +123,7 @@ void finish(LoadedModel& loaded, const LoadOptions& options) {
     if (device == "disk") offload_module(options.offload_folder, *module);
     module->prepare();
   }
-  loaded.stats.model_bytes = model_bytes(loaded);
+  loaded.stats.model_bytes = loaded.context->bytes();
 }
 
 }  // namespace

@@ -25,14 +25,16 @@ std::int64_t ModelTensor::elements() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
-ModelContext::ModelContext(torch::nn::Module& root, model::ModelInfo info, Json config,
-                           const Checkpoint* checkpoint, std::string name_or_path, Execs& execs)
-    : root_(root),
-      info_(std::move(info)),
+ModelContext::ModelContext(model::Model& model, Json config, const Checkpoint* checkpoint,
+                           std::string name_or_path, Execs& execs)
+    : model_(model),
+      root_(model.root()),
+      info_(model.info()),
       config_(std::move(config)),
       checkpoint_(checkpoint),
       name_or_path_(std::move(name_or_path)),
-      execs_(execs) {}
+      execs_(execs),
+      tokenizers_(checkpoint ? checkpoint->directory() : std::filesystem::path()) {}
 
 std::vector<model::ModuleEntry> ModelContext::modules() { return model::walk_modules(root_); }
 
@@ -86,6 +88,18 @@ std::vector<ModelTensor> ModelContext::tensors() {
     }
   }
   return out;
+}
+
+std::uint64_t ModelContext::bytes() {
+  std::uint64_t sum = 0;
+  for (const ModelTensor& tensor : tensors()) {
+    if (!tensor.plugin && tensor.tied_to.empty()) sum += get_param(tensor.name).nbytes();
+  }
+  for (const auto& module : plugin_modules()) {
+    const qh_module_memory memory = module->memory();
+    sum += memory.weight_bytes + memory.overhead_bytes + memory.runtime_bytes;
+  }
+  return sum;
 }
 
 std::vector<ModelTensor> ModelContext::find_tensor(const std::string& name) {

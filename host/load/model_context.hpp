@@ -16,6 +16,7 @@
 #include "host/load/exec.hpp"
 #include "host/load/plugin_module.hpp"
 #include "host/load/tensor_bridge.hpp"
+#include "host/load/tokenizer_cache.hpp"
 #include "host/model/model.hpp"
 #include "host/model/module_tree.hpp"
 
@@ -40,18 +41,21 @@ struct ModelTensor {
 class ModelContext {
  public:
   // All of these outlive the context; `checkpoint` may be null.
-  ModelContext(torch::nn::Module& root, model::ModelInfo info, Json config,
-               const Checkpoint* checkpoint, std::string name_or_path, Execs& execs);
+  ModelContext(model::Model& model, Json config, const Checkpoint* checkpoint,
+               std::string name_or_path, Execs& execs);
 
   qh_model* abi() { return reinterpret_cast<qh_model*>(this); }
   static ModelContext& from_abi(qh_model* model) { return *reinterpret_cast<ModelContext*>(model); }
 
-  torch::nn::Module& root() { return root_; }
+  model::Model& model() { return model_; }
+  const model::Model& model() const { return model_; }
+  model::Module& root() { return root_; }
   const model::ModelInfo& info() const { return info_; }
   const Json& config() const { return config_; }
   const Checkpoint* checkpoint() const { return checkpoint_; }
   const std::string& name_or_path() const { return name_or_path_; }
   Execs& execs() { return execs_; }
+  TokenizerCache& tokenizers() { return tokenizers_; }
 
   std::vector<model::ModuleEntry> modules();
   std::vector<ModelTensor> tensors();  // in the order of named_parameters, then the buffers
@@ -59,6 +63,9 @@ class ModelContext {
   PluginModule* plugin_module(const std::string& name) const;     // null when `name` is none
   std::vector<std::shared_ptr<PluginModule>> plugin_modules()
       const;  // in the order of named_modules
+
+  // Parameters, buffers and quantized state, each shared one once.
+  std::uint64_t bytes();
 
   std::vector<std::string> default_modules_to_not_convert();
 
@@ -87,12 +94,14 @@ class ModelContext {
   std::vector<ModelTensor> own_tensors(const model::ModuleEntry& module, model::TensorKind kind,
                                        const std::unordered_map<std::string, std::string>& tied);
 
-  torch::nn::Module& root_;
-  const model::ModelInfo info_;
+  model::Model& model_;
+  model::Module& root_;
+  const model::ModelInfo& info_;
   const Json config_;
   const Checkpoint* checkpoint_;
   const std::string name_or_path_;
   Execs& execs_;
+  TokenizerCache tokenizers_;
   mutable std::shared_mutex mutex_;
   std::map<const qh_module_class*, std::shared_ptr<const ModuleClass>> classes_;
   std::unordered_map<std::string, Replaced> replaced_;

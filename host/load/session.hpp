@@ -4,10 +4,13 @@
 
 #include <quanthost/abi.h>
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
 
+#include "host/base/json.hpp"
+#include "host/load/memory_limits.hpp"
 #include "host/load/progress.hpp"
 
 namespace quanthost {
@@ -26,6 +29,9 @@ struct Session {
                              const std::string& device_kind)>
       package_table;
   Progress* progress = nullptr;
+  MemoryLimits max_memory;               // what the user allows; empty: what is free
+  std::filesystem::path offload_folder;  // for what does not fit; empty: the system's own
+  Json method = Json::object();          // plugin, version and config: what the results depend on
 
   qh_session* abi() { return reinterpret_cast<qh_session*>(this); }
   static Session& from_abi(qh_session* session) { return *reinterpret_cast<Session*>(session); }

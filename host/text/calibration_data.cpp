@@ -16,19 +16,6 @@ constexpr std::array kDataSetNames = {"wikitext2", "wikitext2-new", "wikitext", 
                                       "c4-new",    "ptb",           "ptb-new",  "pile",
                                       "alpaca",    "ultrachat"};
 
-void require_file(const std::string& path) {
-  if (fs::is_regular_file(path)) return;
-  const bool is_name =
-      std::find(kDataSetNames.begin(), kDataSetNames.end(), path) != kDataSetNames.end();
-  throw Error(ErrorKind::kOs,
-              is_name
-                  ? fmt::format("calibration data {:?}: data sets are not downloaded by name", path)
-                  : fmt::format("calibration data {:?}: there is no such file", path),
-              "give a file: plain text (.txt), or .jsonl with one {\"text\": \"…\"} or "
-              "{\"input_ids\": […]} a line. "
-              "Python's datasets writes one: load_dataset(…).to_json(\"calibration.jsonl\")");
-}
-
 bool is_json_lines(const fs::path& path) {
   const std::string extension = path.extension().string();
   return extension == ".jsonl" || extension == ".ndjson" || extension == ".json";
@@ -48,6 +35,19 @@ std::size_t cut_of(const std::string& text) {
 }
 
 }  // namespace
+
+void require_calibration_file(const std::string& path) {
+  if (fs::is_regular_file(path)) return;
+  const bool is_name =
+      std::find(kDataSetNames.begin(), kDataSetNames.end(), path) != kDataSetNames.end();
+  throw Error(ErrorKind::kOs,
+              is_name
+                  ? fmt::format("calibration data {:?}: data sets are not downloaded by name", path)
+                  : fmt::format("calibration data {:?}: there is no such file", path),
+              "give a file: plain text (.txt), or .jsonl with one {\"text\": \"…\"} or "
+              "{\"input_ids\": […]} a line. "
+              "Python's datasets writes one: load_dataset(…).to_json(\"calibration.jsonl\")");
+}
 
 // The documents of a file, as ids.
 class CalibrationData::Documents {
@@ -151,7 +151,7 @@ CalibrationData::CalibrationData(const std::string& file_or_name, Tokenizer toke
     : where_(file_or_name), tokens_per_sample_(tokens_per_sample) {
   if (tokens_per_sample == 0)
     fail(ErrorKind::kValue, "calibration samples need at least one token");
-  require_file(file_or_name);
+  require_calibration_file(file_or_name);
   documents_ = std::make_unique<Documents>(file_or_name, std::move(tokenizer));
 }
 

@@ -11,6 +11,10 @@
 
 namespace quanthost::text {
 
+// Throws kOs for what is no file: a data set's name (wikitext2, c4, …) is refused with a hint,
+// since nothing is downloaded.
+void require_calibration_file(const std::string& file_or_name);
+
 // Reads its file piece by piece; the same file and tokenizer always give the same samples. One
 // thread at a time.
 //
@@ -21,7 +25,6 @@ namespace quanthost::text {
 // than a sample is dropped.
 class CalibrationData {
  public:
-  // A data set's name (wikitext2, c4, …) is refused with a hint: nothing is downloaded.
   CalibrationData(const std::string& file_or_name, Tokenizer tokenizer,
                   std::size_t tokens_per_sample);
   ~CalibrationData();

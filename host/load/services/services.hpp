@@ -15,6 +15,8 @@ const qh_tensor_api& tensor();
 const qh_model_api& model();
 const qh_checkpoint_api& checkpoint();
 const qh_linalg_api& linalg();
+const qh_text_api& text();
+const qh_calibration_api& calibration();
 
 // The table of a service, or null when this host has none of that id.
 const void* find(std::string_view id);

@@ -1,0 +1,308 @@
+#include "host/load/calibration/calibration_run.hpp"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "host/base/log.hpp"
+#include "host/load/calibration/blocks.hpp"
+#include "host/load/calibration/row_loop.hpp"
+#include "host/load/devices.hpp"
+#include "host/plugins/signature.hpp"
+
+namespace quanthost {
+namespace {
+
+constexpr std::uint64_t kLongestSample = 4028;  // optimum's cap on the model's own length
+constexpr double kShareOfFreeMemory = 0.8;      // for activations, when no limit is given
+
+// What one row of one pass has captured so far. Each worker thread has the one it is filling.
+struct Capture {
+  std::vector<at::Tensor>* inputs;
+  std::size_t missing;
+};
+thread_local Capture* t_capture = nullptr;
+
+struct AllCaptured {};  // thrown by a hook: nothing behind it is needed
+
+model::InputHook capture_hook(std::size_t index) {
+  return [index](at::Tensor& input) {
+    if (!t_capture) return;
+    at::Tensor& place = (*t_capture->inputs)[index];
+    if (!place.defined()) --t_capture->missing;
+    place = input.reshape({-1, input.size(-1)}).contiguous();
+    if (t_capture->missing == 0) throw AllCaptured{};
+  };
+}
+
+at::Tensor row_tensor(const std::vector<std::int64_t>& values, at::Device device) {
+  return at::tensor(values, at::kLong).unsqueeze(0).to(device);
+}
+
+model::BlockInputs moved_to(model::BlockInputs inputs, at::Device device) {
+  for (at::Tensor* tensor :
+       {&inputs.mask, &inputs.sliding_mask, &inputs.position_ids, &inputs.cos, &inputs.sin}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+  return inputs;
+}
+
+at::Device device_holding(torch::nn::Module& module, at::Device fallback) {
+  for (const at::Tensor& parameter : module.parameters()) {
+    if (parameter.defined()) return parameter.device();
+  }
+  return fallback;
+}
+
+void need_text_model(const ModelContext& model) {
+  if (model.info().main_input_name == "input_ids") return;
+  throw Error(
+      ErrorKind::kRuntime,
+      fmt::format("only text models can be calibrated: the main input of this one is '{}'",
+                  model.info().main_input_name),
+      "use a method that needs no calibration");
+}
+
+}  // namespace
+
+CalibrationRun::CalibrationRun(Session& session, ModelContext& model,
+                               const CalibrationOptions& options)
+    : model_(model) {
+  const c10::InferenceMode inference;
+  need_text_model(model);
+  list_blocks(options.block_prefix);
+  read_data(options);
+  open_journal(session, options);
+  embed(session);
+}
+
+void CalibrationRun::list_blocks(const std::string& prefix) {
+  const auto modules = model_.modules();
+  const std::string chosen = prefix.empty() ? find_block_prefix(modules) : prefix;
+  if (chosen != model_.info().blocks) {
+    throw Error(ErrorKind::kValue,
+                fmt::format("{} is not this model's list of blocks, which is {}", chosen,
+                            model_.info().blocks),
+                fmt::format("set block_name_to_quantize to {}", model_.info().blocks));
+  }
+  for (std::size_t block = 0; block < model_.model().block_count(); ++block)
+    layers_.push_back(linear_layers_in(modules, block_name(block)));
+}
+
+void CalibrationRun::read_data(const CalibrationOptions& options) {
+  const model::ModelConfig& config = model_.model().config();
+  CalibrationDataRequest request = options.data;
+  request.vocabulary = config.vocab_size;
+  if (request.sequence_length == 0) {
+    request.sequence_length =
+        std::min(kLongestSample, static_cast<std::uint64_t>(config.max_positions));
+  }
+  auto batches = read_calibration_batches(
+      request, [&] { return model_.tokenizers().get(options.tokenizer); });
+  const bool learned_positions = config.family->structure == model::Structure::kGpt2 ||
+                                 config.family->structure == model::Structure::kOpt;
+  for (CalibrationBatch& batch : batches) {
+    for (CalibrationRow& row : batch) {
+      if (learned_positions && static_cast<std::int64_t>(row.ids.size()) > config.max_positions) {
+        throw Error(ErrorKind::kValue,
+                    fmt::format("dataset: a sample has {} tokens, the model has {} positions",
+                                row.ids.size(), config.max_positions),
+                    "set model_seqlen to at most that, or give shorter samples");
+      }
+      rows_.push_back({std::move(row), batches_});
+    }
+    ++batches_;
+  }
+}
+
+// Everything that the results depend on. The journal's own place is no part of it.
+void CalibrationRun::open_journal(const Session& session, const CalibrationOptions& options) {
+  if (options.journal.empty()) return;
+  Json data = Json::array();
+  for (const Row& row : rows_) data.push_back({row.batch, row.data.ids, row.data.mask});
+  Json method = session.method;
+  for (auto& [name, value] : method["config"].items()) {
+    if (value == Json(options.journal.string())) value = nullptr;
+  }
+  Json files = Json::array();
+  if (const Checkpoint* checkpoint = model_.checkpoint()) {
+    for (const auto& file : checkpoint->files()) {
+      const auto changed = std::filesystem::last_write_time(file->path()).time_since_epoch();
+      files.push_back(
+          {file->path().filename().string(), file->file_bytes(), changed.count()});
+    }
+  }
+  const std::string samples = data.dump();
+  journal_ = std::make_unique<Journal>(
+      options.journal, Json{{"data", sha256_hex(MemoryBytes(std::as_bytes(std::span(samples))))},
+                            {"method", method},
+                            {"model", {{"config", model_.config()}, {"files", files}}}});
+}
+
+// The first row tells how wide the others are.
+void CalibrationRun::embed(const Session& session) {
+  const at::Tensor first = model_.model().prepare(inputs_of(rows_.front())).hidden;
+  std::vector<std::uint64_t> bytes;
+  for (const Row& row : rows_) {
+    bytes.push_back(row.data.ids.size() * static_cast<std::uint64_t>(first.size(-1)) *
+                    first.element_size());
+    if (!row.data.padded()) shared_of(row);  // filled now: later several threads read it
+  }
+  const std::filesystem::path folder = session.offload_folder.empty()
+                                           ? std::filesystem::temp_directory_path()
+                                           : session.offload_folder;
+  activations_ = std::make_unique<Activations>(std::move(bytes), activation_budget(session), folder);
+  if (activations_->bytes_on_disk() > 0) {
+    log::info("calibration", "{:.2f} GB of activations go to {}",
+              static_cast<double>(activations_->bytes_on_disk()) / 1e9, folder.string());
+  }
+  for_rows(first.device(), 0, rows_.size(), [&](std::size_t row) {
+    activations_->put(row, model_.model().prepare(inputs_of(rows_[row])).hidden);
+  });
+}
+
+std::uint64_t CalibrationRun::activation_budget(const Session& session) const {
+  double budget = free_bytes("cpu") * kShareOfFreeMemory;
+  for (const auto& [device, limit] : session.max_memory) {
+    if (device == "cpu") budget = limit - static_cast<double>(model_.bytes());
+  }
+  return static_cast<std::uint64_t>(std::max(budget, 0.0));
+}
+
+model::ModelInputs CalibrationRun::inputs_of(const Row& row) const {
+  torch::nn::Module* embedding = model::find_module(model_.root(), model_.info().input_embeddings);
+  const at::Device device = embedding ? device_holding(*embedding, at::kCPU) : at::Device(at::kCPU);
+  model::ModelInputs inputs;
+  inputs.input_ids = row_tensor(row.data.ids, device);
+  if (row.data.padded()) inputs.attention_mask = row_tensor(row.data.mask, device);
+  return inputs;
+}
+
+// What the blocks need besides the hidden states depends on the length alone, unless there is
+// padding.
+model::BlockInputs CalibrationRun::shared_of(const Row& row) {
+  if (row.data.padded()) return model_.model().prepare(inputs_of(row)).shared;
+  const auto found = shared_.find(row.data.ids.size());
+  if (found != shared_.end()) return found->second;
+  return shared_[row.data.ids.size()] = model_.model().prepare(inputs_of(row)).shared;
+}
+
+std::string CalibrationRun::block_name(std::size_t block) const {
+  return model_.model().block_name(block);
+}
+
+const std::vector<std::string>& CalibrationRun::layers(std::size_t block) const {
+  if (block < layers_.size()) return layers_[block];
+  fail(ErrorKind::kKey, "block {}: the model has {} blocks", block, layers_.size());
+}
+
+void CalibrationRun::need_current(std::size_t block) const {
+  layers(block);
+  if (block == current_) return;
+  if (current_ == kInterrupted)
+    fail(ErrorKind::kRuntime, "block {} cannot be run: advancing was interrupted", block);
+  fail(ErrorKind::kRuntime,
+       "block {} cannot be run: the inputs at hand are those of block {}, and blocks are advanced "
+       "in order",
+       block, current_);
+}
+
+at::Device CalibrationRun::device_of(std::size_t block, const Exec& exec) {
+  return device_holding(model_.model().block(block), exec.memory());
+}
+
+at::Tensor CalibrationRun::block_output(std::size_t block, std::size_t row, at::Device device) {
+  return model_.model().run_block(block, activations_->get(row).to(device),
+                                  moved_to(shared_of(rows_[row]), device));
+}
+
+// A wave has whole batches, and a row for each thread if it can.
+std::size_t CalibrationRun::last_row_of_wave(std::size_t first) const {
+  std::size_t last = std::min(first + row_threads(), rows_.size());
+  while (last < rows_.size() && rows_[last].batch == rows_[last - 1].batch) ++last;
+  return last;
+}
+
+// Rows on an accelerator follow one another on its stream.
+void CalibrationRun::for_rows(at::Device device, std::size_t begin, std::size_t end,
+                              const std::function<void(std::size_t row)>& body) const {
+  if (device.is_cpu()) return for_each_row(begin, end, body);
+  for (std::size_t row = begin; row < end; ++row) body(row);
+}
+
+void CalibrationRun::run_block(const Exec& exec, std::size_t block,
+                               const std::vector<std::string>& chosen, const OnInput& on_input) {
+  need_current(block);
+  if (chosen.empty()) return;
+  const c10::InferenceMode inference;
+  std::vector<model::HookHandle> hooks;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const auto& known = layers(block);
+    if (std::find(known.begin(), known.end(), chosen[i]) == known.end())
+      fail(ErrorKind::kKey, "{} is no linear layer of {}", chosen[i], block_name(block));
+    hooks.push_back(model::on_input(model_.root(), chosen[i], capture_hook(i)));
+  }
+  const at::Device device = device_of(block, exec);
+  for (std::size_t first = 0; first < rows_.size();) {
+    if (exec.cancel()) exec.cancel()->check();
+    const std::size_t last = last_row_of_wave(first);
+    std::vector<Captured> captured(last - first, Captured(chosen.size()));
+    for_rows(device, first, last, [&](std::size_t row) {
+      Capture capture{&captured[row - first], chosen.size()};
+      t_capture = &capture;
+      try {
+        block_output(block, row, device);
+      } catch (const AllCaptured&) {
+      } catch (...) {
+        t_capture = nullptr;
+        throw;
+      }
+      t_capture = nullptr;
+    });
+    hand_over(first, captured, chosen, on_input);
+    exec.report_progress(last, rows_.size());
+    first = last;
+  }
+}
+
+void CalibrationRun::hand_over(std::size_t first, std::vector<Captured>& captured,
+                               const std::vector<std::string>& chosen,
+                               const OnInput& on_input) const {
+  for (std::size_t begin = 0; begin < captured.size();) {
+    const std::size_t batch = rows_[first + begin].batch;
+    std::size_t end = begin;
+    while (end < captured.size() && rows_[first + end].batch == batch) ++end;
+    for (std::size_t layer = 0; layer < chosen.size(); ++layer) {
+      std::vector<at::Tensor> parts;
+      for (std::size_t row = begin; row < end; ++row) {
+        if (captured[row][layer].defined()) parts.push_back(std::move(captured[row][layer]));
+      }
+      if (parts.empty()) continue;
+      on_input(chosen[layer], parts.size() == 1 ? parts.front() : at::cat(parts), batch,
+               end - begin);
+    }
+    begin = end;
+  }
+}
+
+void CalibrationRun::advance(const Exec& exec, std::size_t block) {
+  need_current(block);
+  const c10::InferenceMode inference;
+  current_ = kInterrupted;
+  const bool is_last = block + 1 == block_count();  // nothing needs its outputs
+  const at::Device device = device_of(block, exec);
+  for (std::size_t first = 0; first < rows_.size() && !is_last;) {
+    if (exec.cancel()) exec.cancel()->check();
+    const std::size_t last = last_row_of_wave(first);
+    for_rows(device, first, last, [&](std::size_t row) {
+      activations_->put(row, block_output(block, row, device));
+    });
+    exec.report_progress(last, rows_.size());
+    first = last;
+  }
+  current_ = block + 1;
+}
+
+}  // namespace quanthost

@@ -88,7 +88,7 @@ def main():
         clock = time.thread_time
     torch.set_num_threads(threads)
     package = Package(args.build + "/plugins/qh_bnb4_cpu.so", threads=threads)
-    package.use_parallel_for(args.build + "/lib/libbnb4_bench_threads.so", "bench_parallel_for")
+    package.use_native(args.build + "/lib/libbnb4_bench_threads.so")
     print(f"{threads} threads, bitsandbytes {bnb.__version__}, torch {torch.__version__}")
     with torch.inference_mode():
         for columns, rows in ((4096, 4096), (4096, 11008)):

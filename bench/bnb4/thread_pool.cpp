@@ -1,10 +1,11 @@
-// parallel_for for the benchmark: threads that wait by spinning, as the host's do between two
-// layers of a model.
+// parallel_for and memory for the benchmarks: threads that wait by spinning, as the host's do
+// between two layers of a model.
 #include <quanthost/abi/tensor.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -72,4 +73,14 @@ extern "C" __attribute__((visibility("default"))) qh_status bench_parallel_for(
     void* ctx, int64_t count, int64_t grain, qh_range_fn body, void* arg) {
   static auto* pool = new SpinningPool(reinterpret_cast<int64_t>(ctx));
   return pool->run(count, grain, body, arg);
+}
+
+extern "C" __attribute__((visibility("default"))) qh_status bench_allocate(void*, uint64_t bytes,
+                                                                           void** out) {
+  *out = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  return *out ? QH_OK : QH_ERR_MEMORY;
+}
+
+extern "C" __attribute__((visibility("default"))) void bench_release(void*, void* memory) {
+  std::free(memory);
 }

@@ -30,8 +30,8 @@ void check_bits(int bits, WordLayout layout = WordLayout::continuous);
 inline int symmetric_zero(int bits) { return 1 << (bits - 1); }
 
 // Words that hold `codes` codes.
-inline std::int64_t words_for(std::int64_t codes, int bits,
-                              WordLayout layout = WordLayout::continuous) {
+[[gnu::always_inline]] inline std::int64_t words_for(std::int64_t codes, int bits,
+                                                     WordLayout layout = WordLayout::continuous) {
   const std::int64_t tail = codes % 32;
   if (layout == WordLayout::planar && 32 % bits != 0) return (codes / 32 + (tail > 0)) * bits;
   return codes / 32 * bits + ceil_div(tail * bits, 32);

@@ -42,6 +42,19 @@ double error_of(std::span<const float> values, const Grid& grid, const GridOptio
   return error;
 }
 
+// Whether the search looks at both zeros beside the exact one: with four codes it matters which way
+// the zero is rounded.
+bool searches_neighbours(const GridOptions& options) {
+  return options.bits == 2 && !options.symmetric;
+}
+
+// The whole number on the other side of the exact zero.
+float neighbouring_zero(float low, const Grid& grid, float largest_code) {
+  const float exact = -low / grid.scale;
+  const float below = std::clamp(std::floor(exact), 0.0f, largest_code);
+  return grid.zero == below ? std::clamp(std::ceil(exact), 0.0f, largest_code) : below;
+}
+
 }  // namespace
 
 Grid find_grid(std::span<const float> values, const GridOptions& options) {
@@ -50,14 +63,20 @@ Grid find_grid(std::span<const float> values, const GridOptions& options) {
   if (options.mse_exponent == 0.0f) return best;
   // Both ends shrink in steps of a hundredth down to a fifth; the first of equals wins.
   double least = std::numeric_limits<double>::infinity();
+  const auto consider = [&](const Grid& grid) {
+    const double error = error_of(values, grid, options);
+    if (!(error < least)) return;
+    least = error;
+    best = grid;
+  };
   for (int step = 0; step < 80; ++step) {
     const auto part = static_cast<float>(1.0 - step / 100.0);
-    const Grid grid = grid_over({part * range.low, part * range.high}, options);
-    const double error = error_of(values, grid, options);
-    if (error < least) {
-      least = error;
-      best = grid;
-    }
+    Grid grid = grid_over({part * range.low, part * range.high}, options);
+    consider(grid);
+    if (!searches_neighbours(options)) continue;
+    grid.zero =
+        neighbouring_zero(part * range.low, grid, static_cast<float>((1 << options.bits) - 1));
+    consider(grid);
   }
   return best;
 }

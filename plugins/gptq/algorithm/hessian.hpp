@@ -11,7 +11,8 @@
 namespace quanthost::gptq {
 
 // 2/n · XᵀX over all inputs X [tokens, columns], n counting samples. Layers with the same input
-// share one.
+// share one. The factor cancels but where a column has no input and gets a diagonal of 1: AutoGPTQ
+// counts sequences as samples, gptqmodel tokens.
 class Hessian {
  public:
   explicit Hessian(std::int64_t columns);

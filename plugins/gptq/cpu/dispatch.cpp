@@ -4,6 +4,7 @@
 namespace quanthost::gptq {
 
 const Kernels& kernels_for(cpu::Isa isa) {
+  if (isa >= cpu::Isa::avx512_bf16) return avx512_bf16_kernels();
   if (isa >= cpu::Isa::avx512) return avx512_kernels();
   return isa == cpu::Isa::avx2 ? avx2_kernels() : scalar_kernels();
 }

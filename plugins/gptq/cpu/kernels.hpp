@@ -35,8 +35,23 @@ struct ProductArgs {
   float* staged;  // the input in float32, [batch, inputs] in stored order or [batch, outputs]
 };
 
+// The input in pairs of bfloat16, whose products are exact: for each slab and row its sixteen pairs
+// and, apart, their sum. A token takes as many rows as its values need to be exact.
+struct PairArgs {
+  ProductArgs product;
+  std::int64_t parts;    // rows of a token
+  std::int64_t rows;     // batch * parts
+  std::uint32_t* pairs;  // [slabs, rows, 16], aligned to 64 bytes
+  float* sums;           // [slabs, rows]
+};
+// Items are tokens for stage, strips for run.
+struct PairProduct {
+  void (*stage)(const PairArgs&, std::int64_t begin, std::int64_t end);
+  void (*run)(const PairArgs&, std::int64_t begin, std::int64_t end);
+};
+
 // Items are slabs for dequantize and backward, strips for forward, batch rows for staging. Forward
-// and dequantize give the same bits for every instruction set.
+// and dequantize give the same bits for every instruction set that has no PairProduct.
 struct Kernels {
   cpu::Isa isa;
   void (*dequantize)(const Matrix&, FloatType out_type, void* out, std::int64_t begin,
@@ -45,11 +60,14 @@ struct Kernels {
   void (*forward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
   void (*stage_backward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
   void (*backward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
+  // Null, or a faster forward for 16-bit inputs and slabs of one group each.
+  const PairProduct* pairs = nullptr;
 };
 
 const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
+const Kernels& avx512_bf16_kernels();
 
 // The table for a machine of this level.
 const Kernels& kernels_for(cpu::Isa isa);

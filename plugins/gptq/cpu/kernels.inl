@@ -5,19 +5,13 @@
 #include <quanthost/cpu/simd.hpp>
 
 #include "cpu/kernels.hpp"
+#include "cpu/typed.hpp"
 #include "format.hpp"
 
 namespace quanthost::gptq {
 namespace {
 
 using namespace quanthost::cpu;
-
-template <typename Body>
-inline void with_type(FloatType type, Body&& body) {
-  if (type == FloatType::f32) return body(float{});
-  if (type == FloatType::f16) return body(Float16{});
-  return body(BFloat16{});
-}
 
 inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 inline std::int64_t input_of(const Matrix& w, std::int64_t row) {

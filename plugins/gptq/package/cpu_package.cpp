@@ -1,6 +1,7 @@
 // The C functions of qh.gptq.kernels/1 on the CPU: check, split over threads, compute.
 #include "package/cpu_package.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "format.hpp"
@@ -67,12 +68,46 @@ void run_product(const CpuPackage& p, const qh_exec* abi, ProductArgs a, std::in
   exec.parallel_for(items, 1, [&](std::int64_t begin, std::int64_t end) { kernel(a, begin, end); });
 }
 
+// Whether the rows of every slab are of one group: natural or sorted order, groups of 32 and more.
+bool slabs_have_one_group(const Matrix& w) {
+  for (std::int64_t first = 0; first < w.inputs; first += kSlab) {
+    const std::int32_t group = w.g_idx[first];
+    std::int32_t differences = 0;
+    for (std::int64_t k = first; k < std::min(first + kSlab, w.inputs); ++k)
+      differences |= w.g_idx[k] ^ group;
+    if (differences != 0) return false;
+  }
+  return true;
+}
+
+void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& product) {
+  const Matrix& w = product.weight;
+  PairArgs a{product, product.type == FloatType::f16 ? 2 : 1, 0, nullptr, nullptr};
+  a.rows = product.batch * a.parts;
+  const std::int64_t staged = ceil_div(w.inputs, kSlab) * a.rows;  // slabs of rows
+  constexpr std::int64_t kPairBytes = kSlab * 2;
+  const qh::Scratch scratch(
+      *abi, static_cast<std::uint64_t>(staged * (kPairBytes + std::int64_t{sizeof(float)}) + 64));
+  const auto start = reinterpret_cast<std::uintptr_t>(scratch.as<char>());
+  a.pairs = reinterpret_cast<std::uint32_t*>((start + 63) / 64 * 64);
+  a.sums = reinterpret_cast<float*>(a.pairs + staged * (kPairBytes / 4));
+  const qh::Exec exec(p.host, abi);
+  const PairProduct& kernel = *p.kernels.pairs;
+  exec.parallel_for(product.batch, 4,
+                    [&](std::int64_t begin, std::int64_t end) { kernel.stage(a, begin, end); });
+  exec.parallel_for(ceil_div(w.outputs, kStrip), 4,
+                    [&](std::int64_t begin, std::int64_t end) { kernel.run(a, begin, end); });
+}
+
 qh_status forward(qh_package* self, const qh_exec* abi, const qh_gptq_weight* weight,
                   const qh_gptq_product_args* args) {
   return on_package(self, [&](const CpuPackage& p) {
     const Matrix w = checked_weight(weight);
-    run_product(p, abi, checked_product(w, args), w.inputs, ceil_div(w.outputs, kStrip),
-                p.kernels.stage_forward, p.kernels.forward);
+    const ProductArgs a = checked_product(w, args);
+    if (p.kernels.pairs && a.type != FloatType::f32 && a.batch > 0 && slabs_have_one_group(w))
+      return run_pairs(p, abi, a);
+    run_product(p, abi, a, w.inputs, ceil_div(w.outputs, kStrip), p.kernels.stage_forward,
+                p.kernels.forward);
   });
 }
 

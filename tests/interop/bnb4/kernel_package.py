@@ -1,4 +1,4 @@
-"""The kernel package qh_bnb4_cpu.so as Python functions: a minimal host around its plugin entry, by ctypes."""
+"""The kernel package qh_bnb4_cpu.so as Python functions: a minimal host around a plugin's entry, by ctypes."""
 
 import ctypes as ct
 import os
@@ -89,10 +89,10 @@ class Kernels(ct.Structure):
                 ("forward", ct.CFUNCTYPE(I32, P, P, ct.POINTER(Weight), ct.POINTER(ForwardArgs)))]
 
 
-class Package:
-    """Functions of the table on torch tensors. threads: how many threads a loop is split over."""
+class Provider:
+    """The function table of a kernel package, with a host around it. threads: how many a loop is split over."""
 
-    def __init__(self, path, threads=2):
+    def __init__(self, path, package, interface, table_type, threads=2):
         self.error = ""
         self.library = ct.CDLL(path, mode=os.RTLD_NOW | os.RTLD_LOCAL)
         self._set_error = SET_ERROR(self._record)
@@ -104,18 +104,20 @@ class Package:
         self._check(self.library.qh_plugin_entry_v1(ct.byref(self._offer), ct.byref(accept)))
         plugin = ct.cast(accept.api, ct.POINTER(PluginApi)).contents
         table, self.state = P(), P()
-        self._check(plugin.package(accept.plugin, Str.of("bitsandbytes"), Str.of("qh.bnb4.kernels/1"), Str.of("cpu"),
+        self._check(plugin.package(accept.plugin, Str.of(package), Str.of(interface), Str.of("cpu"),
                                    ct.byref(table), ct.byref(self.state)))
-        self.table = ct.cast(table, ct.POINTER(Kernels)).contents
+        self.table = ct.cast(table, ct.POINTER(table_type)).contents
         self._pool = ThreadPoolExecutor(max(threads - 1, 1))
         self._parallel = PARALLEL(self._run_ranges)
         self._name = Str.of("cpu")
         self.exec = Exec(ct.sizeof(Exec), threads, self._name, Device(1, 0), None, None, None, None, self._parallel)
 
-    def use_parallel_for(self, library, function):
-        """Loops run in a function of a C library, whose first argument is the number of threads."""
+    def use_native(self, library):
+        """Loops and memory come from the C library of bench/bnb4/thread_pool.cpp."""
         self._native = ct.CDLL(library)
-        self.exec.parallel_for = ct.cast(getattr(self._native, function), PARALLEL)
+        self.exec.parallel_for = ct.cast(self._native.bench_parallel_for, PARALLEL)
+        self.exec.allocate = ct.cast(self._native.bench_allocate, P)
+        self.exec.release = ct.cast(self._native.bench_release, P)
         self.exec.ctx = self.exec.threads
 
     def _record(self, host, kind, message, hint):
@@ -131,6 +133,13 @@ class Package:
     def _check(self, status):
         if status != 0:
             raise RuntimeError(f"status {status}: {self.error}")
+
+
+class Package(Provider):
+    """Functions of the table on torch tensors."""
+
+    def __init__(self, path, threads=2):
+        super().__init__(path, "bitsandbytes", "qh.bnb4.kernels/1", Kernels, threads)
 
     def quantize(self, x, blocksize, quant_type):
         packed = torch.empty((x.numel() + 1) // 2, dtype=torch.uint8)

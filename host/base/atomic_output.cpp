@@ -92,7 +92,7 @@ void sync_tree(const fs::path& root) {
 void check_replaceable(const fs::path& destination, OutputKind kind) {
   const auto status = fs::status(destination);
   if (!fs::exists(status)) return;
-  if (kind == OutputKind::kFile) {
+  if (kind != OutputKind::kDirectory) {
     if (fs::is_regular_file(status)) return;
     fail(ErrorKind::kOs, "{}: exists and is not a file", destination.string());
   }
@@ -112,6 +112,15 @@ void check_replaceable(const fs::path& destination, OutputKind kind) {
       "choose another output directory, or remove this one first");
 }
 
+void make_directories(const fs::path& directory, OutputKind kind) {
+  std::error_code unreadable;
+  if (directory.empty() || fs::is_directory(directory, unreadable)) return;
+  make_directories(directory.parent_path(), kind);
+  const mode_t mode = kind == OutputKind::kPrivateFile ? 0700 : 0777;
+  if (::mkdir(directory.c_str(), mode) != 0 && errno != EEXIST)
+    fail_errno(directory, "make the directory", errno);
+}
+
 // The destination without a symbolic link or a trailing slash, so that its parent is where it
 // really lies.
 fs::path resolved(const fs::path& destination) {
@@ -125,9 +134,7 @@ fs::path resolved(const fs::path& destination) {
 
 AtomicOutput::AtomicOutput(const fs::path& destination, OutputKind kind)
     : destination_(resolved(destination)), kind_(kind) {
-  std::error_code error;
-  fs::create_directories(destination_.parent_path(), error);
-  if (error) fail_errno(destination_.parent_path(), "make the directory", error.value());
+  make_directories(destination_.parent_path(), kind_);
   remove_leftovers(destination_);
   check_replaceable(destination_, kind_);
   // Between making and locking it, another process may take it for a leftover: then it is made
@@ -143,9 +150,12 @@ void AtomicOutput::make_temporary() {
   temporary_ = sibling(destination_, kNew);
   if (kind_ == OutputKind::kDirectory) {
     if (::mkdir(temporary_.c_str(), 0777) != 0) fail_errno(temporary_, "make the directory", errno);
-  } else {
-    File::create(temporary_).close();
+    return;
   }
+  const mode_t mode = kind_ == OutputKind::kPrivateFile ? 0600 : 0666;
+  const int file = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (file < 0) fail_errno(temporary_, "create the file", errno);
+  ::close(file);
 }
 
 AtomicOutput::~AtomicOutput() {
@@ -157,7 +167,7 @@ AtomicOutput::~AtomicOutput() {
 }
 
 void AtomicOutput::commit() {
-  if (kind_ == OutputKind::kFile) {
+  if (kind_ != OutputKind::kDirectory) {
     sync_path(temporary_);
     if (::rename(temporary_.c_str(), destination_.c_str()) != 0) {
       fail_errno(destination_, "rename the new file into place", errno);
@@ -168,6 +178,12 @@ void AtomicOutput::commit() {
   }
   committed_ = true;
   sync_path(destination_.parent_path());
+}
+
+void write_private_file(const fs::path& file, std::string_view text) {
+  AtomicOutput output(file, OutputKind::kPrivateFile);
+  write_text_file(output.path(), text);
+  output.commit();
 }
 
 void replace_directory(const fs::path& fresh, const fs::path& destination, Replacing how) {

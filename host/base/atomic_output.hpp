@@ -3,10 +3,15 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
 namespace quanthost {
 
-enum class OutputKind { kFile, kDirectory };
+enum class OutputKind {
+  kFile,
+  kPrivateFile,  // readable by this user alone, as are directories that have to be made for it
+  kDirectory,
+};
 
 // The new output is built at path(); commit() puts it in the destination's place. Until then, and
 // when the process is killed at any point, the destination stays as it was. Left without commit (an
@@ -42,6 +47,9 @@ class AtomicOutput {
   int lock_ = -1;  // a descriptor of the temporary output; its lock says that somebody is at work
   bool committed_ = false;
 };
+
+// Replaces a small file whole: a kPrivateFile with this text. Throws kOs.
+void write_private_file(const std::filesystem::path& file, std::string_view text);
 
 enum class Replacing {
   kInOneStep,      // by exchange; by moving aside where the file system cannot exchange

@@ -33,6 +33,10 @@ void check(Model& model, const Prompts& prompts, const GenerationOptions& option
       }
     }
   }
+  if (!options.stop_strings.empty()) {
+    fail(ErrorKind::kValue, "stop string '{}': generating token ids cannot see text",
+         options.stop_strings.front());
+  }
   if (options.sample && !(options.temperature > 0.0)) {
     fail(ErrorKind::kValue, "temperature is {}, sampling needs more than 0", options.temperature);
   }
@@ -125,6 +129,15 @@ void add_ids(const Json& config, std::vector<std::int64_t>& ids) {
   }
 }
 
+// One string or a list of them, as transformers takes both.
+void add_stop_strings(const Json& config, std::vector<std::string>& stops) {
+  const auto found = config.find("stop_strings");
+  if (found == config.end()) return;
+  for (const Json& stop : found->is_array() ? *found : Json::array({*found})) {
+    if (stop.is_string() && stop != "") stops.push_back(stop.get<std::string>());
+  }
+}
+
 template <class T>
 void read_into(const Json& config, const char* key, T& value) {
   const auto found = config.find(key);
@@ -142,6 +155,7 @@ GenerationOptions generation_options(const Json& config, const Json* generation_
   GenerationOptions options;
   if (generation_config) {
     add_ids(*generation_config, options.stop_ids);
+    add_stop_strings(*generation_config, options.stop_strings);
     read_into(*generation_config, "do_sample", options.sample);
     read_into(*generation_config, "temperature", options.temperature);
     read_into(*generation_config, "top_k", options.top_k);

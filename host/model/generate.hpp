@@ -18,11 +18,12 @@ struct GenerationOptions {
   double repetition_penalty = 1.0;
   std::uint64_t seed = 0;
   std::vector<std::int64_t> stop_ids;  // end-of-sequence tokens; the one met is part of the result
+  std::vector<std::string> stop_strings;  // for generate_text() alone: they need a tokenizer
   std::int64_t pad_id = 0;
 };
 
-// What generation_config.json, or config.json where that is silent, sets: sampling values and end
-// tokens. transformers samples when do_sample says so; so does the result.
+// What generation_config.json, or config.json where that is silent, sets: sampling values, end
+// tokens and stop strings. transformers samples when do_sample says so; so does the result.
 GenerationOptions generation_options(const Json& config, const Json* generation_config);
 
 // Sees each new token of each row as it comes, on the calling thread. False ends that row.
@@ -37,7 +38,7 @@ struct Generation {
 };
 
 // Prompts of different lengths are padded on the left. Throws kValue for an empty prompt, for ids
-// beyond the vocabulary and when the model has no head.
+// beyond the vocabulary, for stop strings and when the model has no head.
 Generation generate(Model& model, const std::vector<std::vector<std::int64_t>>& prompts,
                     const GenerationOptions& options, const TokenCallback& on_token = {});
 

@@ -3,9 +3,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "host/base/atomic_output.hpp"
 #include "host/base/json.hpp"
 #include "host/base/log.hpp"
-#include "host/plugins/atomic_file.hpp"
 #include "host/plugins/registry_cache.hpp"
 
 namespace quanthost {
@@ -81,7 +81,7 @@ void Quarantine::save() {
   }
   const Json json{{"schema_version", 1}, {"host", host_fingerprint()}, {"plugins", plugins}};
   try {
-    write_file_atomically(file_, json.dump(1, ' ', false, Json::error_handler_t::replace));
+    write_private_file(file_, json.dump(1, ' ', false, Json::error_handler_t::replace));
     changed_ = false;
   } catch (const std::exception& e) {
     log::warn("plugins", "the quarantine list cannot be written: {}", e.what());

@@ -5,8 +5,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "host/base/atomic_output.hpp"
 #include "host/base/log.hpp"
-#include "host/plugins/atomic_file.hpp"
 
 namespace quanthost {
 namespace {
@@ -102,7 +102,7 @@ void RegistryCache::save() {
       {"schema_version", kSchemaVersion}, {"host", host_fingerprint()}, {"plugins", plugins}};
   try {
     // A fault may quote bytes of the file; what is not UTF-8 is replaced.
-    write_file_atomically(file_, json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+    write_private_file(file_, json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
     changed_ = false;
   } catch (const std::exception& e) {
     log::info("plugins", "the cache cannot be written: {}", e.what());

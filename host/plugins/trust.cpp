@@ -10,8 +10,8 @@
 #include <iterator>
 #include <optional>
 
+#include "host/base/atomic_output.hpp"
 #include "host/base/json.hpp"
-#include "host/plugins/atomic_file.hpp"
 
 namespace quanthost {
 namespace {
@@ -146,7 +146,7 @@ void TrustSettings::save(const fs::path& file) const {
                   {"keys", keys_json},
                   {"allow", to_json(allowed)},
                   {"block", to_json(blocked)}};
-  write_file_atomically(file, json.dump(2) + "\n");
+  write_private_file(file, json.dump(2) + "\n");
 }
 
 std::string permission_fault(const fs::path& real_path) {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -99,6 +100,21 @@ TEST(AtomicOutput, ReplacesAFile) {
   }
   EXPECT_EQ(read_bytes(root / "out.json"), "new");
   EXPECT_EQ(entries(root.path()), 1u);
+}
+
+TEST(AtomicOutput, APrivateFileAndTheFoldersMadeForItAreForThisUserAlone) {
+  TemporaryDirectory root;
+  const auto mode = [](const fs::path& path) { return fs::status(path).permissions(); };
+  const mode_t before = ::umask(0);
+  write_private_file(root / "a/b/settings.json", "one");
+  fs::permissions(root / "a/b/settings.json", fs::perms::all);
+  write_private_file(root / "a/b/settings.json", "two");
+  ::umask(before);
+  EXPECT_EQ(read_bytes(root / "a/b/settings.json"), "two");
+  EXPECT_EQ(mode(root / "a/b/settings.json"), fs::perms::owner_read | fs::perms::owner_write);
+  EXPECT_EQ(mode(root / "a"), fs::perms::owner_all);
+  EXPECT_EQ(mode(root / "a/b"), fs::perms::owner_all);
+  EXPECT_EQ(entries(root / "a/b"), 1u);
 }
 
 TEST(AtomicOutput, RemovesWhatAKilledProcessLeftButNotWhatALivingOneWrites) {

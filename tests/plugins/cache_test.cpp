@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "host/plugins/atomic_file.hpp"
+#include "host/base/atomic_output.hpp"
 #include "host/plugins/library_search.hpp"
 #include "host/plugins/quarantine.hpp"
 #include "host/plugins/registry_cache.hpp"
@@ -47,14 +47,14 @@ TEST(RegistryCache, IgnoresAFileThatIsDamagedOfAnotherHostOrWritableByOthers) {
   whole.save();
   const std::string good = test::Command::read(file);
   for (std::size_t size = 0; size < good.size(); size += 7) {
-    write_file_atomically(file, good.substr(0, size));
+    write_private_file(file, good.substr(0, size));
     EXPECT_EQ(RegistryCache(file).find("/p.so", kIdentity), nullptr) << size;
   }
   std::string other = good;
   other.replace(other.find(" abi "), 5, " abi 9");
-  write_file_atomically(file, other);
+  write_private_file(file, other);
   EXPECT_EQ(RegistryCache(file).find("/p.so", kIdentity), nullptr);
-  write_file_atomically(file, good);
+  write_private_file(file, good);
   EXPECT_NE(RegistryCache(file).find("/p.so", kIdentity), nullptr);
   fs::permissions(file, fs::perms::others_write, fs::perm_options::add);
   EXPECT_EQ(RegistryCache(file).find("/p.so", kIdentity), nullptr);
@@ -88,7 +88,7 @@ TEST(LibrarySearch, FindsWhatTheLoaderFindsAndNothingElse) {
   EXPECT_TRUE(search.find("libc.so.6", {}, {}));
   EXPECT_FALSE(search.find("libquanthost_of_nobody.so.7", {}, {}));
   const test::TemporaryDirectory directory;
-  write_file_atomically(directory.path() / "deps" / "libx.so", "x");
+  write_private_file(directory.path() / "deps" / "libx.so", "x");
   EXPECT_TRUE(search.find("libx.so", {"$ORIGIN/deps"}, directory.path()));
   EXPECT_TRUE(search.find("libx.so", {"${ORIGIN}/deps"}, directory.path()));
   EXPECT_FALSE(search.find("libx.so", {"$ORIGIN"}, directory.path()));

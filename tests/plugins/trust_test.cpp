@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <sodium.h>
 
+#include "host/base/atomic_output.hpp"
 #include "host/base/error.hpp"
-#include "host/plugins/atomic_file.hpp"
 #include "tests/cli/command.hpp"
 
 namespace quanthost {
@@ -58,7 +58,7 @@ struct Fixture : ::testing::Test {
   fs::path file = directory.path() / "p.so";
   TrustSettings settings;
 
-  void SetUp() override { write_file_atomically(file, "the plugin"); }
+  void SetUp() override { write_private_file(file, "the plugin"); }
   TrustVerdict judge() const {
     return judge_trust(file, "org.x.p", permission_fault(directory.path()), settings);
   }
@@ -79,7 +79,7 @@ TEST_F(Trust, RefusesAFileOrDirectoryThatOthersCanWrite) {
 
 TEST_F(Trust, TakesASignatureByATrustedKeyAndNoOther) {
   const Signer signer;
-  write_file_atomically(file.string() + ".minisig", signer.minisig("the plugin", "file:p.so"));
+  write_private_file(file.string() + ".minisig", signer.minisig("the plugin", "file:p.so"));
   settings.policy = TrustPolicy::kRequire;
   EXPECT_THAT(judge().reason, HasSubstr("which is not trusted here"));
   settings.keys = {{PublicKey::parse(signer.key_text()), signer.key_text(), ""}};
@@ -91,12 +91,12 @@ TEST_F(Trust, TakesASignatureByATrustedKeyAndNoOther) {
 TEST_F(Trust, RefusesAChangedFileWhateverThePolicySays) {
   const Signer signer;
   settings.keys = {{PublicKey::parse(signer.key_text()), signer.key_text(), ""}};
-  write_file_atomically(file.string() + ".minisig", signer.minisig("another content", "c"));
+  write_private_file(file.string() + ".minisig", signer.minisig("another content", "c"));
   EXPECT_EQ(judge().level, Level::kRefused);
   EXPECT_THAT(judge().reason, HasSubstr("changed after signing"));
   std::string forged = signer.minisig("the plugin", "version 1");
   forged.replace(forged.find("version 1"), 9, "version 9");
-  write_file_atomically(file.string() + ".minisig", forged);
+  write_private_file(file.string() + ".minisig", forged);
   EXPECT_THAT(judge().reason, HasSubstr("trusted comment was changed"));
 }
 
@@ -105,7 +105,7 @@ TEST_F(Trust, AllowsExactlyTheListedFileAndBlocksById) {
   EXPECT_EQ(judge().level, Level::kRefused);
   settings.allowed = {{"org.x.p", sha256_hex(FileBytes(file))}};
   EXPECT_EQ(judge().level, Level::kTrusted);
-  write_file_atomically(file, "the plugin, changed");
+  write_private_file(file, "the plugin, changed");
   EXPECT_EQ(judge().level, Level::kRefused);
   settings.policy = TrustPolicy::kWarn;
   settings.blocked = {{"org.x.p", ""}};

@@ -3,10 +3,8 @@
 #include <cstdio>
 
 #include "host/cli/model_verbs/open_model.hpp"
-#include "host/model/generate.hpp"
+#include "host/model/generate_text.hpp"
 #include "host/text/chat_template.hpp"
-#include "host/text/stream_decoder.hpp"
-#include "host/text/tokenizer.hpp"
 
 namespace quanthost::cli {
 namespace {
@@ -29,6 +27,10 @@ model::GenerationOptions generation_of(const Options& o, const Checkpoint& check
   if (!o.top_p.empty()) g.top_p = parse_number("--top-p", o.top_p, 0);
   if (!o.penalty.empty()) g.repetition_penalty = parse_number("--repetition-penalty", o.penalty, 0);
   if (o.greedy) g.sample = false;
+  for (const std::string& stop : o.stops) {
+    if (stop.empty()) throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "--stop is empty");
+    g.stop_strings.push_back(stop);
+  }
   return g;
 }
 
@@ -47,54 +49,6 @@ std::vector<std::int64_t> prompt_ids(const Options& o, const std::filesystem::pa
   return {ids.begin(), ids.end()};
 }
 
-// Prints whole characters as they come, and holds back what may become a stop string.
-class Printer {
- public:
-  Printer(const text::Tokenizer& tokenizer, std::vector<std::string> stops, bool print)
-      : decoder_(tokenizer), stops_(std::move(stops)), print_(print) {}
-
-  // False when a stop string was reached.
-  bool push(std::int64_t token) { return add(decoder_.push(static_cast<text::TokenId>(token))); }
-  void finish() {
-    if (!stopped_) add(decoder_.finish());
-    emit(text_.size());
-    if (print_) std::fputc('\n', stdout);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  bool add(const std::string& piece) {
-    text_ += piece;
-    std::size_t safe = text_.size();
-    for (const std::string& stop : stops_) {
-      if (const std::size_t at = text_.find(stop); at != std::string::npos) {
-        text_.resize(at);
-        stopped_ = true;
-        return false;
-      }
-      for (std::size_t n = std::min(stop.size(), text_.size()); n > 0; --n)
-        if (std::string_view(text_).ends_with(std::string_view(stop).substr(0, n))) {
-          safe = std::min(safe, text_.size() - n);
-          break;
-        }
-    }
-    emit(safe);
-    return true;
-  }
-  void emit(std::size_t end) {
-    if (!print_ || end <= printed_) return;
-    std::fwrite(text_.data() + printed_, 1, end - printed_, stdout);
-    std::fflush(stdout);
-    printed_ = end;
-  }
-
-  text::StreamDecoder decoder_;
-  std::vector<std::string> stops_;
-  bool print_, stopped_ = false;
-  std::string text_;
-  std::size_t printed_ = 0;
-};
-
 double per_second(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 
 int run(Session& session, const Options& options) {
@@ -104,17 +58,21 @@ int run(Session& session, const Options& options) {
   const OpenedModel opened = open_model(session, options.model);
   const text::Tokenizer tokenizer = text::Tokenizer::load(opened.folder);
   const model::GenerationOptions generation = generation_of(options, *opened.checkpoint);
-  Printer printer(tokenizer, options.stops, !session.json());
-  const model::Generation result = model::generate(
-      *opened.model, {prompt_ids(options, opened.folder, tokenizer)}, generation,
-      [&](std::size_t, std::int64_t token) { return printer.push(token) && !interrupted(); });
-  printer.finish();
+  const auto print = [&](std::size_t, std::string_view piece) {
+    if (!session.json()) std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+    return !interrupted();
+  };
+  const model::TextGeneration written = model::generate_text(
+      *opened.model, tokenizer, {prompt_ids(options, opened.folder, tokenizer)}, generation, print);
+  const model::Generation& result = written.generation;
+  if (!session.json()) std::fputc('\n', stdout);
   if (interrupted()) throw_interrupted();
   const double prefill =
       per_second(static_cast<double>(result.prompt_tokens), result.prefill_seconds);
   const double decode = per_second(static_cast<double>(result.steps), result.decode_seconds);
   if (session.json())
-    session.print_json("run", {{"text", printer.text()},
+    session.print_json("run", {{"text", written.texts.front()},
                                {"tokens", result.tokens.front()},
                                {"prompt_tokens", result.prompt_tokens},
                                {"load_s", opened.load_seconds},

@@ -1,0 +1,79 @@
+// Text generation with the checked-in llama, whose 64 tokens get one letter or digit each.
+#include "host/model/generate_text.hpp"
+
+#include <gtest/gtest.h>
+
+#include "golden.hpp"
+
+namespace quanthost::model {
+namespace {
+
+const std::vector<std::vector<std::int64_t>> kPrompts{{5, 6, 7, 8}, {9, 10}};
+
+text::Tokenizer letters() {
+  const std::string characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+  Json vocab = Json::object();
+  for (std::size_t id = 0; id < characters.size(); ++id) vocab[std::string(1, characters[id])] = id;
+  const Json json{{"model", {{"type", "WordLevel"}, {"vocab", vocab}, {"unk_token", "-"}}},
+                  {"decoder", {{"type", "Fuse"}}}};
+  return text::Tokenizer::from_json(json.dump(), "letters");
+}
+
+GenerationOptions greedy(std::vector<std::string> stops = {}) {
+  GenerationOptions options;
+  options.max_new_tokens = 24;
+  options.stop_strings = std::move(stops);
+  return options;
+}
+
+TEST(GenerateText, GivesTheTextOfTheTokensPieceByPiece) {
+  auto model = load_golden("llama");
+  std::vector<std::string> pieces(2);
+  const TextGeneration result = generate_text(*model, letters(), kPrompts, greedy(),
+                                              [&](std::size_t row, std::string_view piece) {
+                                                pieces[row] += piece;
+                                                return true;
+                                              });
+  EXPECT_EQ(result.generation.tokens, generate(*model, kPrompts, greedy()).tokens);
+  for (std::size_t row = 0; row < 2; ++row) {
+    EXPECT_EQ(result.texts[row].size(), 24u);
+    EXPECT_EQ(pieces[row], result.texts[row]);
+  }
+}
+
+TEST(GenerateText, AStopStringEndsItsOwnRowOnly) {
+  auto model = load_golden("llama");
+  const TextGeneration whole = generate_text(*model, letters(), kPrompts, greedy());
+  const std::string stop = whole.texts[0].substr(9, 3);
+  const std::size_t end = whole.texts[0].find(stop);
+  ASSERT_EQ(whole.texts[1].find(stop), std::string::npos) << "the rows must differ for this test";
+  const TextGeneration result = generate_text(*model, letters(), kPrompts, greedy({"no", stop}));
+  EXPECT_EQ(result.texts[0], whole.texts[0].substr(0, end));
+  EXPECT_EQ(result.generation.tokens[0].size(), end + stop.size());
+  EXPECT_EQ(result.texts[1], whole.texts[1]);
+}
+
+TEST(GenerateText, TheCallerEndsARowByReturningFalse) {
+  auto model = load_golden("llama");
+  const TextGeneration result =
+      generate_text(*model, letters(), kPrompts, greedy(),
+                    [](std::size_t row, std::string_view) { return row != 0; });
+  EXPECT_EQ(result.generation.tokens[0].size(), 1u);
+  EXPECT_EQ(result.generation.tokens[1].size(), 24u);
+}
+
+TEST(GenerateText, GeneratingIdsAloneRefusesStopStrings) {
+  auto model = load_golden("llama");
+  EXPECT_THROW(generate(*model, kPrompts, greedy({"x"})), Error);
+}
+
+TEST(GenerationOptions, TakeStopStringsFromTheConfigurationAsOneOrAsAList) {
+  const Json one{{"stop_strings", "END"}}, list{{"stop_strings", {"a", "b"}}},
+      none{{"stop_strings", nullptr}};
+  EXPECT_EQ(generation_options({}, &one).stop_strings, std::vector<std::string>{"END"});
+  EXPECT_EQ(generation_options({}, &list).stop_strings, (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(generation_options({}, &none).stop_strings.empty());
+}
+
+}  // namespace
+}  // namespace quanthost::model

@@ -10,6 +10,8 @@
 #include <streambuf>
 #include <vector>
 
+#include "host/plugins/simple_yaml.hpp"
+
 namespace quanthost {
 namespace {
 
@@ -51,14 +53,6 @@ OrderedJson parse_number(std::string_view text) {
   return nullptr;
 }
 
-OrderedJson parse_plain_scalar(const std::string& text) {
-  if (is_any_of(text, {"", "~", "null", "Null", "NULL"})) return nullptr;
-  if (is_any_of(text, {"true", "True", "TRUE"})) return true;
-  if (is_any_of(text, {"false", "False", "FALSE"})) return false;
-  if (OrderedJson number = parse_number(text); !number.is_null()) return number;
-  return text;
-}
-
 // Builds the JSON value from yaml-cpp's events; refuses as soon as a limit is passed.
 class JsonBuilder : public YAML::EventHandler {
  public:
@@ -86,7 +80,7 @@ class JsonBuilder : public YAML::EventHandler {
     if (!frames_.empty() && frames_.back().value.is_object() && !frames_.back().has_key) {
       set_key(mark, value);
     } else {
-      add(mark, tag == "!" ? OrderedJson(value) : parse_plain_scalar(value));
+      add(mark, tag == "!" ? OrderedJson(value) : plain_scalar_value(value));
     }
   }
 
@@ -168,7 +162,25 @@ class JsonBuilder : public YAML::EventHandler {
 
 }  // namespace
 
+OrderedJson plain_scalar_value(const std::string& text) {
+  if (is_any_of(text, {"", "~", "null", "Null", "NULL"})) return nullptr;
+  if (is_any_of(text, {"true", "True", "TRUE"})) return true;
+  if (is_any_of(text, {"false", "False", "FALSE"})) return false;
+  if (OrderedJson number = parse_number(text); !number.is_null()) return number;
+  return text;
+}
+
 OrderedJson parse_yaml(std::string_view text, std::string_view where, const YamlLimits& limits) {
+  // No value takes less than two bytes, so this text keeps to the limits.
+  const bool small = text.size() <= limits.bytes && text.size() / 2 < limits.nodes;
+  if (small) {
+    if (auto value = parse_simple_yaml(text, limits.depth)) return std::move(*value);
+  }
+  return parse_full_yaml(text, where, limits);
+}
+
+OrderedJson parse_full_yaml(std::string_view text, std::string_view where,
+                            const YamlLimits& limits) {
   if (text.size() > limits.bytes) {
     fail(ErrorKind::kValue, "{}: {} bytes; at most {} are allowed", where, text.size(),
          limits.bytes);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "host/base/json.hpp"
@@ -19,5 +20,12 @@ struct YamlLimits {
 // second document, and anything beyond the limits. `where` names the source in errors.
 OrderedJson parse_yaml(std::string_view text, std::string_view where,
                        const YamlLimits& limits = {});
+
+// The same through yaml-cpp whatever the text is like: parse_yaml() reads simple texts by itself.
+OrderedJson parse_full_yaml(std::string_view text, std::string_view where,
+                            const YamlLimits& limits = {});
+
+// The typed value of an unquoted scalar.
+OrderedJson plain_scalar_value(const std::string& text);
 
 }  // namespace quanthost

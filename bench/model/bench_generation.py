@@ -1,12 +1,16 @@
-"""Prefill and decode of one checkpoint, here and in transformers, in one run; prints both and their ratio.
+"""One checkpoint, here and in transformers, in one run: from process start to the first logits with the peak memory,
+then prefill and decode in a process that runs on. Prints both sides and their ratio.
 
-    python bench/model/bench_generation.py MODEL [--probe build/bin/model_probe] [--threads 2]
+    python bench/model/bench_generation.py MODEL [--build build] [--threads 2]
 """
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
+import sys
+import tempfile
 import time
 
 import torch
@@ -20,6 +24,41 @@ def ours(probe, request):
     if done.returncode != 0:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout)
+
+
+FIRST_LOGITS = """
+import sys, torch, transformers
+torch.set_num_threads(int(sys.argv[3]))
+model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=sys.argv[2]).eval()
+with torch.inference_mode():
+    print(model(torch.tensor([[1, 2, 3]])).logits[0, -1, 0].item())
+"""
+
+
+def process(command):
+    """Wall seconds and peak resident MiB of one process."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise SystemExit(f"{command[0]} failed: {child.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def first_logits(options, dtype):
+    """The best of several runs of each side; the files are in the page cache from the first one on."""
+    weights = sum(file.stat().st_size for file in pathlib.Path(options.model).glob("*.safetensors")) / 2**20
+    weights *= 2 if dtype == "float32" else 1
+    with tempfile.TemporaryDirectory() as folder:
+        here = [options.build / "bin/quanthost", "forward", options.model, "--ids", "1,2,3", "--dtype", dtype,
+                "--threads", str(options.threads), "--out", folder + "/logits.safetensors"]
+        peer = [sys.executable, "-c", FIRST_LOGITS, options.model, dtype, str(options.threads)]
+        ours, memory = (min(values) for values in zip(*(process(here) for _ in range(options.runs + 1))))
+        other, other_memory = (min(values) for values in zip(*(process(peer) for _ in range(options.runs))))
+    print(f"{dtype:9} {'start to logits, s':22} here {ours:9.3f}  transformers {other:9.3f}  {other / ours:5.2f}x better")
+    print(f"{dtype:9} {'peak memory, MiB':22} here {memory:9.0f}  transformers {other_memory:9.0f}  "
+          f"here the weights ({weights:.0f}, in this type) + {memory - weights:.0f}")
 
 
 def theirs(model_dir, dtype, ids, count, runs):
@@ -44,7 +83,7 @@ def theirs(model_dir, dtype, ids, count, runs):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
-    parser.add_argument("--probe", default=ROOT / "build/bin/model_probe")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=64)
@@ -53,8 +92,9 @@ def main():
     torch.set_num_threads(options.threads)
     ids = [[(7 * place) % 4000 + 20 for place in range(options.prefill)]]
     for dtype in ("bfloat16", "float32"):
+        first_logits(options, dtype)
         peer = theirs(options.model, dtype, ids, options.decode, options.runs)
-        here = ours(options.probe, dict(task="bench", model=options.model, dtype=dtype, ids=ids, count=options.decode,
+        here = ours(options.build / "bin/model_probe", dict(task="bench", model=options.model, dtype=dtype, ids=ids, count=options.decode,
                                         runs=options.runs, threads=options.threads))
         for key in ("load_s", "prefill_tokens_per_s", "decode_tokens_per_s"):
             ratio = peer[key] / here[key] if key == "load_s" else here[key] / peer[key]

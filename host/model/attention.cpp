@@ -65,17 +65,21 @@ at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tens
   at::Tensor keys = key;
   at::Tensor values = value;
   if (inputs.cache) std::tie(keys, values) = inputs.cache->append(layer, key, value);
-  const std::int64_t group = shape.heads / shape.kv_heads;
-  keys = for_each_query_head(keys, group);
-  values = for_each_query_head(values, group);
   const at::Tensor& mask = shape.window > 0 ? inputs.sliding_mask : inputs.mask;
   const bool causal = inputs.causal && !mask.defined();
+  const std::int64_t group = shape.heads / shape.kv_heads;
+  // Without a mask LibTorch's fused attention serves groups by itself.
+  const bool grouped = group > 1 && !mask.defined() && shape.softcap <= 0.0;
+  if (!grouped) {
+    keys = for_each_query_head(keys, group);
+    values = for_each_query_head(values, group);
+  }
   const at::Tensor attended =
       shape.softcap > 0.0
           ? capped_attention(query, keys, values, mask, causal, shape)
           : at::scaled_dot_product_attention(query, keys, values,
                                              mask.defined() ? std::optional(mask) : std::nullopt,
-                                             0.0, causal, shape.scale);
+                                             0.0, causal, shape.scale, grouped);
   return attended.transpose(1, 2).reshape(
       {query.size(0), query.size(2), shape.heads * shape.head_dim});
 }

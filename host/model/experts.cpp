@@ -40,16 +40,17 @@ at::Tensor SparseExperts::forward(const at::Tensor& input) {
   const at::Tensor chances = at::softmax((*router_)(tokens), -1, at::kFloat);
   auto [weights, chosen] = chances.topk(used_, -1);
   weights = weights / weights.sum(-1, true);
-  at::Tensor output = at::zeros_like(tokens);
+  // One place a token and rank, added up in float32 and rounded once.
+  at::Tensor weighted = at::empty({tokens.size(0), used_, tokens.size(1)}, weights.options());
   for (std::size_t expert = 0; expert < experts_->size(); ++expert) {
     const auto places = (chosen == static_cast<std::int64_t>(expert)).nonzero().unbind(1);
     const at::Tensor& rows = places[0];
     if (rows.numel() == 0) continue;
     const at::Tensor computed = (*experts_)[expert](tokens.index_select(0, rows));
     const at::Tensor share = weights.index({rows, places[1]}).unsqueeze(-1);
-    output.index_add_(0, rows, (computed * share).to(output.scalar_type()));
+    weighted.index_put_({rows, places[1]}, computed * share);
   }
-  return output.view(input.sizes());
+  return weighted.sum(1).to(input.scalar_type()).view(input.sizes());
 }
 
 }  // namespace quanthost::model

@@ -1,6 +1,8 @@
 #include "host/model/layers.hpp"
 
 #include <array>
+#include <cmath>
+#include <numbers>
 
 #include "host/base/error.hpp"
 #include "host/model/cpu/ops.hpp"
@@ -96,6 +98,16 @@ namespace {
 at::Tensor silu(const at::Tensor& x) { return at::silu(x); }
 at::Tensor gelu(const at::Tensor& x) { return at::gelu(x, "none"); }
 at::Tensor gelu_tanh(const at::Tensor& x) { return at::gelu(x, "tanh"); }
+// GPT-2's own two forms of it are computed tensor by tensor in transformers, and rounded each time.
+at::Tensor gelu_new(const at::Tensor& x) {
+  if (x.scalar_type() == at::kFloat) return gelu_tanh(x);
+  const at::Tensor inner = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * at::pow(x, 3.0));
+  return 0.5 * x * (1.0 + at::tanh(inner));
+}
+at::Tensor gelu_fast(const at::Tensor& x) {
+  if (x.scalar_type() == at::kFloat) return gelu_tanh(x);
+  return 0.5 * x * (1.0 + at::tanh(x * 0.7978845608 * (1.0 + 0.044715 * x * x)));
+}
 at::Tensor relu(const at::Tensor& x) { return at::relu(x); }
 at::Tensor tanh(const at::Tensor& x) { return at::tanh(x); }
 at::Tensor quick_gelu(const at::Tensor& x) { return x * at::sigmoid(x * 1.702); }
@@ -107,8 +119,8 @@ const Activation::Row& Activation::row(const std::string& name) {
       {"silu", "SiLUActivation", silu},
       {"swish", "SiLU", silu},
       {"gelu", "GELUActivation", gelu},
-      {"gelu_new", "NewGELUActivation", gelu_tanh},
-      {"gelu_fast", "FastGELUActivation", gelu_tanh},
+      {"gelu_new", "NewGELUActivation", gelu_new},
+      {"gelu_fast", "FastGELUActivation", gelu_fast},
       {"gelu_pytorch_tanh", "GELUTanh", gelu_tanh},
       {"relu", "ReLU", relu},
       {"tanh", "Tanh", tanh},

@@ -83,10 +83,8 @@ class LlamaAttention : public Module {
   at::Tensor forward(const at::Tensor& hidden, const BlockInputs& inputs) {
     auto [query, key, value] = project(hidden);
     if (inputs.step) return step(query, key, value, inputs);
-    query = rotate(with_norm(query_norm_, query), inputs.cos, inputs.sin);
-    key = rotate(with_norm(key_norm_, key), inputs.cos, inputs.sin);
-    return (*output_)(
-        attend(query, key, split_heads(value, shape_.head_dim), shape_, inputs, layer_));
+    return (*output_)(attend(rotated(query_norm_, query, inputs), rotated(key_norm_, key, inputs),
+                             split_heads(value, shape_.head_dim), shape_, inputs, layer_));
   }
 
   at::Tensor step(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
@@ -113,11 +111,18 @@ class LlamaAttention : public Module {
     return {parts[0], parts[1], parts[2]};
   }
 
-  // Splits into heads; Qwen3 norms each head.
-  at::Tensor with_norm(const Slot<Layer>& head_norm, const at::Tensor& states) const {
-    if (!head_norm) return split_heads(states, shape_.head_dim);
-    const at::Tensor heads = states.view({states.size(0), states.size(1), -1, shape_.head_dim});
-    return (*head_norm)(heads).transpose(1, 2);
+  // Split into heads and turned; Qwen3 norms each head before.
+  at::Tensor rotated(const Slot<Layer>& head_norm, const at::Tensor& states,
+                     const BlockInputs& inputs) const {
+    at::Tensor flat = states;
+    if (head_norm) {
+      const auto heads = states.view({states.size(0), states.size(1), -1, shape_.head_dim});
+      flat = (*head_norm)(heads).flatten(2);
+    }
+    if (cpu::fits(flat) && cpu::fits(inputs.cos) && inputs.cos.scalar_type() == flat.scalar_type())
+      return split_heads(cpu::rotate(flat, inputs.cos, inputs.sin, shape_.head_dim),
+                         shape_.head_dim);
+    return rotate(split_heads(flat, shape_.head_dim), inputs.cos, inputs.sin);
   }
 
   std::int64_t layer_;

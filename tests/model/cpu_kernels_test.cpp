@@ -67,6 +67,18 @@ class CpuKernels : public testing::TestWithParam<Case> {
     return at::full({1}, value, at::kDouble).to(type()).to(at::kDouble).item<double>();
   }
 
+  // Each product and the sum are rounded, as transformers computes tensor by tensor.
+  std::vector<double> rotated(const std::vector<double>& head, const std::vector<double>& cos,
+                              const std::vector<double>& sin) const {
+    std::vector<double> out = head;
+    const std::size_t half = cos.size() / 2;
+    for (std::size_t k = 0; k < half; ++k) {
+      out[k] = rounded(head[k] * cos[k]) - rounded(head[half + k] * sin[k]);
+      out[half + k] = rounded(head[half + k] * cos[half + k]) + rounded(head[k] * sin[half + k]);
+    }
+    return out;
+  }
+
   // `roundings`: how often the kernel rounds to the element type on the way.
   void expect_near(const Values& stored, const std::vector<double>& expected, double roundings) {
     const Values actual = read(stored.stored);
@@ -111,7 +123,7 @@ TEST_P(CpuKernels, RoundSumsAsLibTorchDoes) {
   }
   Values sum = empty(width), normed = empty(width);
   const Norm norm{GetParam().element, x.data(), delta.data(), weight.data(), sum.data(),
-                  normed.data(),      width,    1e-5f,        false};
+                  normed.data(),      width,    1e-5f,        false,         nullptr};
   kernels_->norm(norm, 0, 1);
   EXPECT_TRUE(at::equal(sum.stored, x.stored + delta.stored));
 }
@@ -192,7 +204,8 @@ TEST_P(CpuKernels, NormRowsWithAndWithoutASum) {
                         normed.data(),
                         width,
                         1e-5f,
-                        one_plus};
+                        one_plus,
+                        nullptr};
         kernels_->norm(norm, 0, 1);
         kernels_->norm(norm, 1, rows);
         std::vector<double> expected;
@@ -226,18 +239,6 @@ struct StepCase {
 class StepReference {
  public:
   StepReference(const StepCase& c, std::int64_t past) : c_(c), past_(past) {}
-
-  static std::vector<double> rotated(const std::vector<double>& head,
-                                     const std::vector<double>& cos,
-                                     const std::vector<double>& sin) {
-    std::vector<double> out = head;
-    const std::size_t half = cos.size() / 2;
-    for (std::size_t k = 0; k < half; ++k) {
-      out[k] = head[k] * cos[k] - head[half + k] * sin[k];
-      out[half + k] = head[half + k] * cos[half + k] + head[k] * sin[half + k];
-    }
-    return out;
-  }
 
   // `query` and the keys are rotated already; keys and values hold past + 1 tokens of one head.
   std::vector<double> attended(const std::vector<double>& query, const std::vector<double>& keys,
@@ -321,8 +322,7 @@ TEST_P(CpuKernels, RotateStoreAndAttend) {
       const auto cosines = slice(cos, angles, c.rotary), sines = slice(sin, angles, c.rotary);
       for (std::int64_t head = 0; head < c.heads; ++head) {
         const std::int64_t at = (row * c.heads + head) * c.head_dim;
-        const auto turned =
-            StepReference::rotated(slice(query_before, at, c.head_dim), cosines, sines);
+        const auto turned = rotated(slice(query_before, at, c.head_dim), cosines, sines);
         expected_query.insert(expected_query.end(), turned.begin(), turned.end());
         const std::int64_t kv =
             (row * c.kv_heads + head / (c.heads / c.kv_heads)) * capacity * c.head_dim;
@@ -338,7 +338,7 @@ TEST_P(CpuKernels, RotateStoreAndAttend) {
         const std::int64_t to = ((row * c.kv_heads + head) * capacity + past) * c.head_dim;
         EXPECT_EQ(slice(values_after, to, c.head_dim), slice(value, from, c.head_dim));
         expect_near(read(keys.stored.narrow(0, to, c.head_dim)),
-                    StepReference::rotated(slice(key, from, c.head_dim), cosines, sines), 4);
+                    rotated(slice(key, from, c.head_dim), cosines, sines), 1);
         // Nothing but the new token's place was written.
         EXPECT_EQ(slice(keys_after, to - c.head_dim, c.head_dim),
                   slice(keys, to - c.head_dim, c.head_dim));
@@ -346,9 +346,54 @@ TEST_P(CpuKernels, RotateStoreAndAttend) {
                   slice(keys, to + c.head_dim, c.head_dim));
       }
     }
-    expect_near(query, expected_query, 4);
+    expect_near(query, expected_query, 1);
     expect_near(out, expected_out, 3);
   }
+}
+
+TEST_P(CpuKernels, RotateRowsWithTheAnglesOfTheirPlaceOrTheirOwn) {
+  const std::int64_t batch = 2, tokens = 5, heads = 3, dim = 20, rotary = 12;
+  for (const std::int64_t angle_rows : {tokens, batch * tokens}) {
+    Values from = random(batch * tokens * heads * dim), to = empty(from.stored.numel());
+    Values cos = random(angle_rows * rotary), sin = random(angle_rows * rotary);
+    const Rotation rotation{GetParam().element, from.data(), to.data(), cos.data(),
+                            sin.data(),         heads,       dim,       rotary,
+                            angle_rows};
+    kernels_->rotate(rotation, 0, 3);
+    kernels_->rotate(rotation, 3, batch * tokens);
+    std::vector<double> expected;
+    for (std::int64_t head = 0; head < batch * tokens * heads; ++head) {
+      const std::int64_t angle = head / heads % angle_rows * rotary;
+      const auto turned =
+          rotated({from.exact.begin() + head * dim, from.exact.begin() + (head + 1) * dim},
+                  {cos.exact.begin() + angle, cos.exact.begin() + angle + rotary},
+                  {sin.exact.begin() + angle, sin.exact.begin() + angle + rotary});
+      expected.insert(expected.end(), turned.begin(), turned.end());
+    }
+    expect_near(to, expected, 1);
+  }
+}
+
+TEST_P(CpuKernels, SquareForASumThatLibTorchTakes) {
+  const std::int64_t rows = 3, width = 37;
+  Values x = random(rows * width), delta = random(rows * width), sum = empty(rows * width);
+  std::vector<float> squares(static_cast<std::size_t>(rows * width));
+  const Norm norm{.element = GetParam().element,
+                  .x = x.data(),
+                  .delta = delta.data(),
+                  .weight = nullptr,
+                  .sum = sum.data(),
+                  .normed = nullptr,
+                  .width = width,
+                  .eps = 0.0f,
+                  .one_plus_weight = false,
+                  .scale = nullptr};
+  kernels_->squares(norm, squares.data(), 1, rows);
+  kernels_->squares(norm, squares.data(), 0, 1);
+  const at::Tensor expected = x.stored + delta.stored;
+  EXPECT_TRUE(at::equal(sum.stored, expected));
+  const at::Tensor actual = at::from_blob(squares.data(), {rows * width}, at::kFloat);
+  EXPECT_TRUE(at::equal(actual, expected.to(at::kFloat).pow(2)));
 }
 
 std::vector<Case> cases() {

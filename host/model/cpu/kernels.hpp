@@ -40,6 +40,17 @@ struct Norm {
   std::int64_t width;
   float eps;
   bool one_plus_weight;
+  const float* scale;  // [rows], 1 / rms of each row; null: computed here
+};
+
+// Rows of heads, [rows, heads, head_dim], turned by the angles of their row.
+struct Rotation {
+  Element element;
+  const void* from;
+  void* to;
+  const void* cos;  // [angle_rows, rotary_dim]: row r has the angles r % angle_rows
+  const void* sin;
+  std::int64_t heads, head_dim, rotary_dim, angle_rows;
 };
 
 // One new token a row: queries and keys are rotated, keys and values stored, then each head
@@ -70,6 +81,9 @@ struct Kernels {
   void (*product)(const Product& product, std::int64_t begin, std::int64_t end);  // output features
   void (*gated_product)(const GatedProduct& product, std::int64_t begin, std::int64_t end);
   void (*norm)(const Norm& norm, std::int64_t begin, std::int64_t end);  // rows
+  // Writes the sum, when there is a delta, and float32 squares of what is to be normed.
+  void (*squares)(const Norm& norm, float* squares, std::int64_t begin, std::int64_t end);  // rows
+  void (*rotate)(const Rotation& rotation, std::int64_t begin, std::int64_t end);           // rows
   void (*store_token)(const AttentionStep& step, std::int64_t begin,
                       std::int64_t end);  // rows of the batch
   // Pairs of row and head: row * heads + head. `scratch` has room for past + 1 + head_dim floats.

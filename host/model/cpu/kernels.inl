@@ -213,22 +213,42 @@ void gated_product(const GatedProduct& p, std::int64_t begin, std::int64_t end) 
   }
 }
 
+// What is normed in one row: x, or x + delta, which is written to `sum`.
+template <class T>
+inline const T* normed_row(const Norm& p, std::int64_t row) {
+  const T* x = static_cast<const T*>(p.x) + row * p.width;
+  if (!p.delta) return x;
+  const T* delta = static_cast<const T*>(p.delta) + row * p.width;
+  T* sum = static_cast<T*>(p.sum) + row * p.width;
+  for (std::int64_t k = 0; k < p.width; ++k)
+    sum[k] = from_float<T>(to_float(x[k]) + to_float(delta[k]));
+  return sum;
+}
+
+template <class T>
+void squares(const Norm& p, float* out, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t row = begin; row < end; ++row) {
+    const T* x = normed_row<T>(p, row);
+#pragma omp simd
+    for (std::int64_t k = 0; k < p.width; ++k)
+      out[row * p.width + k] = to_float(x[k]) * to_float(x[k]);
+  }
+}
+
+template <class T>
+inline float scale_of(const T* x, std::int64_t width, float eps) {
+  float squares = 0.0f;
+#pragma omp simd reduction(+ : squares)
+  for (std::int64_t k = 0; k < width; ++k) squares += to_float(x[k]) * to_float(x[k]);
+  return 1.0f / __builtin_sqrtf(squares / static_cast<float>(width) + eps);
+}
+
 template <class T>
 void norm(const Norm& p, std::int64_t begin, std::int64_t end) {
   const T* weight = static_cast<const T*>(p.weight);
   for (std::int64_t row = begin; row < end; ++row) {
-    const T* x = static_cast<const T*>(p.x) + row * p.width;
-    if (p.delta) {
-      const T* delta = static_cast<const T*>(p.delta) + row * p.width;
-      T* sum = static_cast<T*>(p.sum) + row * p.width;
-      for (std::int64_t k = 0; k < p.width; ++k)
-        sum[k] = from_float<T>(to_float(x[k]) + to_float(delta[k]));
-      x = sum;
-    }
-    float squares = 0.0f;
-#pragma omp simd reduction(+ : squares)
-    for (std::int64_t k = 0; k < p.width; ++k) squares += to_float(x[k]) * to_float(x[k]);
-    const float scale = 1.0f / __builtin_sqrtf(squares / static_cast<float>(p.width) + p.eps);
+    const T* x = normed_row<T>(p, row);
+    const float scale = p.scale ? p.scale[row] : scale_of(x, p.width, p.eps);
     T* out = static_cast<T*>(p.normed) + row * p.width;
     if (p.one_plus_weight) {
       for (std::int64_t k = 0; k < p.width; ++k) {
@@ -243,7 +263,13 @@ void norm(const Norm& p, std::int64_t begin, std::int64_t end) {
   }
 }
 
-// `from` and `to` may be the same head.
+template <class T>
+inline float rounded(float x) {
+  return to_float(from_float<T>(x));
+}
+
+// Each product is rounded, as transformers does it tensor by tensor. `from` and `to` may be the
+// same head.
 template <class T>
 inline void rotate_head(const T* from, T* to, const T* cos, const T* sin, std::int64_t rotary,
                         std::int64_t dim) {
@@ -251,10 +277,24 @@ inline void rotate_head(const T* from, T* to, const T* cos, const T* sin, std::i
   for (std::int64_t k = 0; k < half; ++k) {
     const float low = to_float(from[k]);
     const float high = to_float(from[half + k]);
-    to[k] = from_float<T>(low * to_float(cos[k]) - high * to_float(sin[k]));
-    to[half + k] = from_float<T>(high * to_float(cos[half + k]) + low * to_float(sin[half + k]));
+    to[k] = from_float<T>(rounded<T>(low * to_float(cos[k])) - rounded<T>(high * to_float(sin[k])));
+    to[half + k] = from_float<T>(rounded<T>(high * to_float(cos[half + k])) +
+                                 rounded<T>(low * to_float(sin[half + k])));
   }
   for (std::int64_t k = rotary; k < dim; ++k) to[k] = from[k];
+}
+
+template <class T>
+void rotate(const Rotation& p, std::int64_t begin, std::int64_t end) {
+  const std::int64_t width = p.heads * p.head_dim;
+  for (std::int64_t row = begin; row < end; ++row) {
+    const std::int64_t angle = row % p.angle_rows * p.rotary_dim;
+    for (std::int64_t at = row * width; at < (row + 1) * width; at += p.head_dim) {
+      rotate_head(static_cast<const T*>(p.from) + at, static_cast<T*>(p.to) + at,
+                  static_cast<const T*>(p.cos) + angle, static_cast<const T*>(p.sin) + angle,
+                  p.rotary_dim, p.head_dim);
+    }
+  }
 }
 
 template <class T>
@@ -368,6 +408,12 @@ void any_gated_product(const GatedProduct& p, std::int64_t begin, std::int64_t e
 void any_norm(const Norm& p, std::int64_t begin, std::int64_t end) {
   QH_FOR_ELEMENT(p.element, norm, p, begin, end)
 }
+void any_squares(const Norm& p, float* out, std::int64_t begin, std::int64_t end) {
+  QH_FOR_ELEMENT(p.element, squares, p, out, begin, end)
+}
+void any_rotate(const Rotation& p, std::int64_t begin, std::int64_t end) {
+  QH_FOR_ELEMENT(p.element, rotate, p, begin, end)
+}
 void any_store_token(const AttentionStep& p, std::int64_t begin, std::int64_t end) {
   QH_FOR_ELEMENT(p.element, store_token, p, begin, end)
 }
@@ -378,8 +424,8 @@ void any_attend(const AttentionStep& p, float* scratch, std::int64_t begin, std:
 #undef QH_FOR_ELEMENT
 
 constexpr Kernels make_kernels(const char* name) {
-  return {name,     any_to_float,    any_product, any_gated_product,
-          any_norm, any_store_token, any_attend};
+  return {name,        any_to_float, any_product,     any_gated_product, any_norm,
+          any_squares, any_rotate,   any_store_token, any_attend};
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 #include "host/model/cpu/ops.hpp"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "host/model/cpu/kernels.hpp"
 
@@ -66,7 +67,26 @@ Product product_of(const at::Tensor& input, const FloatInput& floats, const Weig
           .out_features = weights.weight.size(0)};
 }
 
-void run_norm(const Norm& norm, std::int64_t rows) {
+// 1 / rms of each row as LibTorch reduces it, so that prompts in a small type get the very bits
+// that transformers computes: the last bit here decides how a value is rounded, and the rounding
+// shows.
+at::Tensor libtorch_scales(Norm& norm, std::int64_t rows) {
+  at::Tensor squares = at::empty({rows, norm.width}, at::kFloat);
+  float* out = squares.mutable_data_ptr<float>();
+  at::parallel_for(0, rows, grain(norm.width), [&](std::int64_t begin, std::int64_t end) {
+    kernels().squares(norm, out, begin, end);
+  });
+  if (norm.delta) norm.x = std::exchange(norm.sum, nullptr);  // the sum is there now
+  norm.delta = nullptr;
+  return squares.mean(-1).add_(norm.eps).rsqrt_();
+}
+
+void run_norm(Norm norm, std::int64_t rows) {
+  at::Tensor scales;
+  if (rows > kMaxRows && norm.element != Element::kF32) {
+    scales = libtorch_scales(norm, rows);
+    norm.scale = scales.const_data_ptr<float>();
+  }
   at::parallel_for(0, rows, grain(2 * norm.width),
                    [&](std::int64_t begin, std::int64_t end) { kernels().norm(norm, begin, end); });
 }
@@ -80,7 +100,8 @@ Norm norm_of(const at::Tensor& input, const NormSpec& spec, at::Tensor& normed) 
           .normed = normed.mutable_data_ptr(),
           .width = input.size(-1),
           .eps = static_cast<float>(spec.eps),
-          .one_plus_weight = spec.one_plus_weight};
+          .one_plus_weight = spec.one_plus_weight,
+          .scale = nullptr};
 }
 
 }  // namespace
@@ -146,6 +167,25 @@ std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& input, const at
   norm.sum = sum.mutable_data_ptr();
   run_norm(norm, input.numel() / input.size(-1));
   return {sum, normed};
+}
+
+at::Tensor rotate(const at::Tensor& states, const at::Tensor& cos, const at::Tensor& sin,
+                  std::int64_t head_dim) {
+  at::Tensor out = like(states, states.size(-1));
+  const Rotation rotation{.element = element_of(states),
+                          .from = states.const_data_ptr(),
+                          .to = out.mutable_data_ptr(),
+                          .cos = cos.const_data_ptr(),
+                          .sin = sin.const_data_ptr(),
+                          .heads = states.size(-1) / head_dim,
+                          .head_dim = head_dim,
+                          .rotary_dim = cos.size(-1),
+                          .angle_rows = cos.numel() / cos.size(-1)};
+  const auto work = [&](std::int64_t begin, std::int64_t end) {
+    kernels().rotate(rotation, begin, end);
+  };
+  at::parallel_for(0, states.size(0) * states.size(1), grain(2 * states.size(-1)), work);
+  return out;
 }
 
 at::Tensor attention_step(at::Tensor& query, const at::Tensor& key, const at::Tensor& value,

@@ -34,6 +34,11 @@ at::Tensor rms_norm(const at::Tensor& input, const NormSpec& spec);
 std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& input, const at::Tensor& delta,
                                                const NormSpec& spec);
 
+// Turns each head of states [batch, tokens, heads * head_dim] by cos and sin [batch or 1, tokens,
+// rotary dim], all of one dtype; fits() must hold for all three.
+at::Tensor rotate(const at::Tensor& states, const at::Tensor& cos, const at::Tensor& sin,
+                  std::int64_t head_dim);
+
 // One new token a row against the cache, which it joins. query [batch, 1, heads * head_dim] is
 // overwritten; cos and sin [batch or 1, 1, rotary dim] may be undefined. Gives [batch, 1, heads *
 // head_dim].

@@ -73,10 +73,6 @@ def load(name, folder, dtype):
     return model_class.from_pretrained(folder, dtype=dtype, attn_implementation=_attention(name)).eval()
 
 
-# A seed with which no token is nearly undecided between two experts: rounding would decide, in bfloat16.
-GOLDEN_SEED = {"mixtral": 2}
-
-
 def make(name, seed=0, dtype=torch.float32):
     """A model whose weights are large enough that every part of the architecture shows in the result."""
     config_class, model_class, config = VARIANTS[name]

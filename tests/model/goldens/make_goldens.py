@@ -1,6 +1,7 @@
 """Writes one folder a model variant: config.json, model.safetensors, expected.safetensors and tree.json.
 
-Run with transformers 5.17.0 and torch 2.11.0; the C++ tests read the folders and need no Python.
+Run with transformers 5.17.0 and torch 2.11.0, with the names of variants to make those alone; the C++ tests read the
+folders and need no Python.
 """
 
 import json
@@ -32,10 +33,10 @@ def tree(model):
 
 
 def main():
-    for name in tiny_models.VARIANTS:
+    for name in sys.argv[1:] or tiny_models.VARIANTS:
         folder = HERE / name
         shutil.rmtree(folder, ignore_errors=True)
-        model = tiny_models.make(name, tiny_models.GOLDEN_SEED.get(name, 0))
+        model = tiny_models.make(name)
         model.save_pretrained(folder)
         (folder / "generation_config.json").unlink(missing_ok=True)
         (folder / "tree.json").write_text(json.dumps(tree(model), separators=(",", ":")) + "\n")

@@ -1,4 +1,4 @@
-// The kernel package through the conformance suite, as `quanthost validate` runs it.
+// The plugins through the conformance suite, as `quanthost validate` runs it.
 #include <gtest/gtest.h>
 
 #include "host/conformance/suite.hpp"
@@ -6,14 +6,18 @@
 namespace quanthost::conformance {
 namespace {
 
-TEST(GptqCpuPlugin, PassesTheWholeSuite) {
+void expect_conformant(const char* plugin) {
   std::string failures;
-  const SuiteResult result = run_suite(GPTQ_PROVIDER, {}, [&](const CaseResult& r) {
+  const SuiteResult result = run_suite(plugin, {}, [&](const CaseResult& r) {
     if (r.outcome == Outcome::kFailed || r.outcome == Outcome::kCrashed)
       failures += r.name + ": " + r.detail + "\n";
   });
   EXPECT_TRUE(result.conformant()) << failures;
 }
+
+TEST(GptqCpuPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_PROVIDER); }
+
+TEST(GptqPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_PLUGIN); }
 
 }  // namespace
 }  // namespace quanthost::conformance

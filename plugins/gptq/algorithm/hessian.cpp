@@ -17,6 +17,13 @@ constexpr std::int64_t kTokenTile = 256;
 Hessian::Hessian(std::int64_t columns)
     : columns_(columns), upper_(static_cast<std::size_t>(columns * columns)) {}
 
+Hessian::Hessian(std::int64_t columns, std::int64_t samples, std::span<const float> matrix)
+    : columns_(columns), samples_(samples), upper_(matrix.begin(), matrix.end()) {
+  if (matrix.size() != static_cast<std::size_t>(columns * columns))
+    throw qh::Error(QH_ERR_VALUE, "a Hessian of " + std::to_string(columns) + " columns has " +
+                                      std::to_string(matrix.size()) + " elements");
+}
+
 void Hessian::add(std::span<const float> inputs, std::int64_t tokens, std::int64_t samples,
                   const ParallelFor& parallel_for) {
   if (samples <= 0 || tokens < 0 || inputs.size() != static_cast<std::size_t>(tokens * columns_))

@@ -16,6 +16,8 @@ namespace quanthost::gptq {
 class Hessian {
  public:
   explicit Hessian(std::int64_t columns);
+  // One that was summed elsewhere: the full symmetric matrix, row-major.
+  Hessian(std::int64_t columns, std::int64_t samples, std::span<const float> matrix);
 
   // Adds `tokens` inputs, row after row, that came from `samples` samples.
   void add(std::span<const float> inputs, std::int64_t tokens, std::int64_t samples,

@@ -1,0 +1,74 @@
+// Calls of qh.calibration/1.
+#include "quantizer/calibration_run.hpp"
+
+#include "quantizer/host_tensor.hpp"
+
+namespace quanthost::gptq {
+
+CalibrationRun::CalibrationRun(const qh::Host& host, qh_session* session, const qh::Model& model,
+                               const qh_calibration_args& args)
+    : host_(host), api_(host.need(host.calibration, QH_CALIBRATION_ID)) {
+  qh::check(api_.open(session, model.handle(), &args, &run_));
+}
+
+CalibrationRun::~CalibrationRun() { api_.close(run_); }
+
+std::uint64_t CalibrationRun::block_count() const {
+  std::uint64_t count = 0;
+  qh::check(api_.block_count(run_, &count));
+  return count;
+}
+
+std::string CalibrationRun::block_name(std::uint64_t block) const {
+  std::string name;
+  qh::check(api_.block_name(run_, block, qh::text_sink(name)));
+  return name;
+}
+
+std::vector<std::string> CalibrationRun::layers(std::uint64_t block) const {
+  std::vector<std::string> names;
+  qh::check(api_.layers(run_, block, qh::string_sink(names)));
+  return names;
+}
+
+void CalibrationRun::run_block(const qh::Exec& exec, std::uint64_t block,
+                               const std::vector<std::string>& layers,
+                               const OnInput& on_input) const {
+  struct Call {
+    const qh::Host& host;
+    const OnInput& on_input;
+  } call{host_, on_input};
+  const qh_layer_input_fn receive = [](void* arg, qh_str layer, const qh_tensor* input,
+                                       std::uint64_t batch, std::uint64_t samples) -> qh_status {
+    auto* self = static_cast<Call*>(arg);
+    return self->host.guard(
+        [&] { self->on_input(qh::from_abi(layer), qh::TensorView(*input), batch, samples); });
+  };
+  const qh::StrList names(layers);
+  qh::check(api_.run_block(run_, exec.abi(), block, names.abi(), receive, &call));
+}
+
+void CalibrationRun::advance(const qh::Exec& exec, std::uint64_t block) const {
+  qh::check(api_.advance(run_, exec.abi(), block));
+}
+
+void CalibrationRun::journal_write(const std::string& key,
+                                   const std::vector<std::uint8_t>& bytes) const {
+  std::vector<std::int64_t> shape{static_cast<std::int64_t>(bytes.size())};
+  const qh_tensor view = host_view(const_cast<std::uint8_t*>(bytes.data()), qh::kUint8, shape);
+  qh::check(api_.journal_write(run_, qh::to_abi(key), &view));
+}
+
+std::optional<std::vector<std::uint8_t>> CalibrationRun::journal_read(
+    const qh::Exec& exec, const std::string& key) const {
+  qh::Tensor found;
+  qh::check(api_.journal_read(run_, exec.abi(), qh::to_abi(key),
+                              {&found, [](void* ctx, qh_str, qh_managed_tensor* t) -> qh_status {
+                                 static_cast<qh::Tensor*>(ctx)->reset(t);
+                                 return QH_OK;
+                               }}));
+  if (!found) return std::nullopt;
+  return to_host<std::uint8_t>(exec, *found.abi(), qh::kUint8);
+}
+
+}  // namespace quanthost::gptq

@@ -1,0 +1,161 @@
+// The gptq plugin of this build on the conformance suite's mock model.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "format.hpp"
+#include "host/conformance/mock_load.hpp"
+#include "host/conformance/opened_plugin.hpp"
+#include "host/plugins/loaded_plugin.hpp"
+#include "host/plugins/plugin_record.hpp"
+#include "quanthost/cpu/formats.hpp"
+#include "quanthost/plugin/host.hpp"
+#include "tests/gptq/fake_calibration.hpp"
+
+namespace quanthost::gptq::testing {
+
+using namespace conformance;
+using Config = std::map<std::string, OrderedJson>;
+
+inline Manifest manifest_of(const std::string& path) {
+  return read_plugin_file(path).manifest.value();
+}
+
+inline MockPackage bare(const std::string& version) {
+  return {version, [](auto, auto, const void**, qh_package**) -> qh_status { return QH_ERR_KEY; }};
+}
+
+// The CPU provider of this build under any version, and the host's optimum.
+inline Subject make_subject(const std::string& kernels = "0.7.1") {
+  Subject subject{GPTQ_PLUGIN, manifest_of(GPTQ_PLUGIN), 1, {}};
+  subject.packages["optimum"] = bare("2.3.0");
+  subject.packages["auto_gptq"] = {
+      kernels,
+      [](std::string_view interface_id, std::string_view device, const void** table,
+         qh_package** self) -> qh_status {
+        const auto found =
+            LoadedPlugin::open(GPTQ_PROVIDER, manifest_of(GPTQ_PROVIDER))
+                .package("auto_gptq", std::string(interface_id), std::string(device));
+        *table = found.table;
+        *self = found.self;
+        return QH_OK;
+      }};
+  return subject;
+}
+
+struct Gptq {
+  MockHost host;
+  Subject subject = make_subject();
+
+  Gptq() {
+    host.api.get_service = [](qh_host*, qh_str id) -> const void* {
+      return service_of_test(qh::from_abi(id));
+    };
+  }
+  MockLoad load(Config config = {}, bool pre_quantized = false, qh_dtype dtype = qh::kFloat32,
+                std::uint32_t threads = 2) {
+    return MockLoad(host, subject, subject.manifest.quantizers.at(0),
+                    {pre_quantized, threads, dtype, std::move(config)});
+  }
+};
+
+inline std::string failure_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Failure& failure) {
+    return failure.what();
+  }
+  return "nothing failed";
+}
+
+inline std::string text_of(const std::function<qh_status(qh_str_sink)>& slot) {
+  std::string text;
+  EXPECT_EQ(slot(qh::text_sink(text)), QH_OK);
+  return text;
+}
+
+inline OrderedJson saved_config(MockLoad& load) {
+  return OrderedJson::parse(text_of([&](qh_str_sink out) {
+    return load.api().saved_config(load.quantizer(), load.model().handle(), out);
+  }));
+}
+
+inline std::map<std::string, std::string> saved_files(MockLoad& load) {
+  std::map<std::string, std::string> files;
+  EXPECT_EQ(load.api().saved_files(
+                load.quantizer(), load.model().handle(),
+                {&files,
+                 [](void* ctx, qh_str name, qh_str content) -> qh_status {
+                   (*static_cast<decltype(files)*>(ctx))[std::string(qh::from_abi(name))] =
+                       qh::from_abi(content);
+                   return QH_OK;
+                 }}),
+            QH_OK);
+  return files;
+}
+
+template <typename T>
+Owned owned(qh_dtype dtype, const std::vector<std::int64_t>& shape, const std::vector<T>& values) {
+  Owned tensor(make_tensor(dtype, shape));
+  std::memcpy(data_of(tensor.view()), values.data(), values.size() * sizeof(T));
+  return tensor;
+}
+
+// A layer of a checkpoint in plain codes.
+struct StoredLayer {
+  int bits = 4;
+  std::int64_t inputs, outputs, group_size;
+  std::vector<std::uint8_t> codes, zeros;
+  std::vector<cpu::Float16> scales;
+  std::vector<std::int32_t> g_idx;
+  std::int64_t groups() const { return groups_of(inputs, group_size); }
+
+  static StoredLayer random(std::int64_t inputs, std::int64_t outputs, int bits,
+                            std::int64_t group_size, bool symmetric, bool shuffled) {
+    StoredLayer layer{bits, inputs, outputs, group_size, {}, {}, {}, {}};
+    std::mt19937 engine(static_cast<unsigned>(inputs * 31 + outputs + bits));
+    const auto draw = [&](unsigned count) { return engine() % count; };
+    for (std::int64_t i = 0; i < inputs * outputs; ++i)
+      layer.codes.push_back(static_cast<std::uint8_t>(draw(1u << bits)));
+    for (std::int64_t i = 0; i < layer.groups() * outputs; ++i) {
+      // From 1 on: what AutoGPTQ's tools can write.
+      layer.zeros.push_back(
+          static_cast<std::uint8_t>(symmetric ? symmetric_zero(bits) : 1 + draw((1u << bits) - 1)));
+      layer.scales.push_back(
+          cpu::from_float<cpu::Float16>(0.002f + static_cast<float>(draw(100)) * 1e-4f));
+    }
+    layer.g_idx = consecutive_groups(inputs, group_size);
+    if (shuffled) std::shuffle(layer.g_idx.begin(), layer.g_idx.end(), engine);
+    return layer;
+  }
+
+  // Puts the layer's tensors into the place of the dense ones.
+  void put(MockModel& model, const std::string& name, WordLayout layout, ZeroFormat format) const {
+    model.checkpoint.erase(name + ".weight");
+    const auto qweight = pack_weight(codes, inputs, outputs, bits, layout);
+    auto qzeros = pack_zeros(zeros, groups(), outputs, bits, layout);
+    if (format == ZeroFormat::v1)
+      convert_zeros(qzeros, groups(), outputs, bits, ZeroFormat::v2, ZeroFormat::v1);
+    model.checkpoint[name + ".qweight"] =
+        owned(qh::kInt32, {words_for(inputs, bits, layout), outputs}, qweight);
+    model.checkpoint[name + ".qzeros"] =
+        owned(qh::kInt32, {groups(), words_for(outputs, bits, layout)}, qzeros);
+    model.checkpoint[name + ".scales"] = owned(qh::kFloat16, {groups(), outputs}, scales);
+    model.checkpoint[name + ".g_idx"] = owned(qh::kInt32, {inputs}, g_idx);
+  }
+
+  std::vector<float> dense() const {  // [outputs, inputs]
+    const auto values = dequantize<cpu::Float16>(codes, zeros, scales, g_idx, outputs);
+    std::vector<float> turned(values.size());
+    for (std::int64_t k = 0; k < inputs; ++k)
+      for (std::int64_t n = 0; n < outputs; ++n)
+        turned[static_cast<std::size_t>(n * inputs + k)] =
+            cpu::to_float(values[static_cast<std::size_t>(k * outputs + n)]);
+    return turned;
+  }
+};
+
+}  // namespace quanthost::gptq::testing

@@ -1,5 +1,6 @@
 // A quantizer of the calibrated kind: the life cycle of GPTQ with a trivial rule in the place of
-// the algorithm (weights are rounded to sixteenths), so that what the host gives it can be compared.
+// the algorithm (weights are rounded to sixteenths), so that what the host gives it can be
+// compared.
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -13,9 +14,7 @@ class CalibratingQuantizer final : public qh::Quantizer {
       : qh::Quantizer(host, args), session_(args.session) {
     line("create");
   }
-  ~CalibratingQuantizer() override {
-    line("destroy");
-  }
+  ~CalibratingQuantizer() override { line("destroy"); }
 
   void validate_environment(const qh::Environment&, const Report&) override {
     line("validate_environment optimum=" + host().package_version(session_, "optimum"));
@@ -102,8 +101,8 @@ class CalibratingQuantizer final : public qh::Quantizer {
       qh::check(api.run_block(run, exec.abi(), index, names.abi(), receive, &pass));
       for (const std::string& layer : group) {
         round_weight(exec, model, layer);
-        qh::check(api.journal_write(run, qh::to_abi(layer),
-                                    model.get_param(layer + ".weight").abi()));
+        qh::check(
+            api.journal_write(run, qh::to_abi(layer), model.get_param(layer + ".weight").abi()));
         line("quantized " + layer);
       }
     }

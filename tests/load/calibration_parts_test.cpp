@@ -53,8 +53,7 @@ TEST_F(CalibrationParts, PadsTheSamplesOfABatchOnTheLeftAsOptimumDoes) {
 }
 
 TEST_F(CalibrationParts, KeepsTheMaskThatADatasetGives) {
-  const auto read =
-      batches(request(R"([{"input_ids": [[1, 2]], "attention_mask": [[0, 1]]}])"));
+  const auto read = batches(request(R"([{"input_ids": [[1, 2]], "attention_mask": [[0, 1]]}])"));
   EXPECT_THAT(read[0][0].mask, ElementsAre(0, 1));
 }
 
@@ -94,9 +93,9 @@ TEST_F(CalibrationParts, KeepsRowsBeyondTheBudgetInAFileThatHasNoName) {
     }
     for (std::int64_t row = 0; row < 3; ++row) {
       const std::int64_t count = row == 2 ? 200 : 100;
-      EXPECT_TRUE(at::equal(rows.get(static_cast<std::size_t>(row)),
-                            at::arange(start + row, start + row + count, at::kFloat)
-                                .view({1, -1, 10})));
+      EXPECT_TRUE(
+          at::equal(rows.get(static_cast<std::size_t>(row)),
+                    at::arange(start + row, start + row + count, at::kFloat).view({1, -1, 10})));
     }
   }
 }
@@ -138,8 +137,7 @@ TEST_F(CalibrationParts, AJournalIsNotPutAmongOtherFiles) {
 
 TEST_F(CalibrationParts, AJournalServesOneRunAtATime) {
   const Journal first(folder_ / "journal", Json::object());
-  const Error error =
-      error_of([&] { const Journal second(folder_ / "journal", Json::object()); });
+  const Error error = error_of([&] { const Journal second(folder_ / "journal", Json::object()); });
   EXPECT_THAT(error.what(), HasSubstr("another run is using this journal"));
 }
 

@@ -65,7 +65,8 @@ TEST_F(Calibration, GivesTheSameInputsForAnyNumberOfThreads) {
   const int before = at::get_num_threads();
   for (const auto& [threads, folder] : {std::pair{1, "one"}, {2, "two"}, {5, "five"}}) {
     at::set_num_threads(threads);
-    load_model(plugins(), calibrating(kGoldens / "mixtral", dumped_settings({kTwoSamples}, folder)));
+    load_model(plugins(),
+               calibrating(kGoldens / "mixtral", dumped_settings({kTwoSamples}, folder)));
   }
   at::set_num_threads(before);
   EXPECT_FALSE(dumped("one").empty());

@@ -62,8 +62,7 @@ void append_tokenized(std::vector<CalibrationRow>& rows, const Json& example,
   auto id_rows = rows_of(*ids, where + ": input_ids");
   const auto mask = example.find("attention_mask");
   std::vector<std::vector<std::int64_t>> masks;
-  if (mask != example.end() && !mask->is_null())
-    masks = rows_of(*mask, where + ": attention_mask");
+  if (mask != example.end() && !mask->is_null()) masks = rows_of(*mask, where + ": attention_mask");
   for (std::size_t i = 0; i < id_rows.size(); ++i) {
     CalibrationRow row = row_of(std::move(id_rows[i]));
     if (!masks.empty()) {
@@ -155,9 +154,7 @@ std::vector<CalibrationBatch> batches_of(std::vector<CalibrationRow> rows,
 
 }  // namespace
 
-bool CalibrationRow::padded() const {
-  return std::find(mask.begin(), mask.end(), 0) != mask.end();
-}
+bool CalibrationRow::padded() const { return std::find(mask.begin(), mask.end(), 0) != mask.end(); }
 
 std::vector<CalibrationBatch> read_calibration_batches(
     const CalibrationDataRequest& request, const std::function<text::Tokenizer()>& tokenizer) {

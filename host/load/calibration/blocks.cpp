@@ -33,9 +33,10 @@ std::string find_block_prefix(const std::vector<model::ModuleEntry>& modules) {
     };
     if (std::any_of(modules.begin(), modules.end(), begins)) return prefix;
   }
-  throw Error(ErrorKind::kValue,
-              "no list of blocks was found: no module's name begins as those of the known models do",
-              "name the list with block_name_to_quantize");
+  throw Error(
+      ErrorKind::kValue,
+      "no list of blocks was found: no module's name begins as those of the known models do",
+      "name the list with block_name_to_quantize");
 }
 
 std::vector<std::string> linear_layers_in(const std::vector<model::ModuleEntry>& modules,

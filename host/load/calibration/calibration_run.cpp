@@ -58,11 +58,10 @@ at::Device device_holding(torch::nn::Module& module, at::Device fallback) {
 
 void need_text_model(const ModelContext& model) {
   if (model.info().main_input_name == "input_ids") return;
-  throw Error(
-      ErrorKind::kRuntime,
-      fmt::format("only text models can be calibrated: the main input of this one is '{}'",
-                  model.info().main_input_name),
-      "use a method that needs no calibration");
+  throw Error(ErrorKind::kRuntime,
+              fmt::format("only text models can be calibrated: the main input of this one is '{}'",
+                          model.info().main_input_name),
+              "use a method that needs no calibration");
 }
 
 }  // namespace
@@ -99,8 +98,8 @@ void CalibrationRun::read_data(const CalibrationOptions& options) {
     request.sequence_length =
         std::min(kLongestSample, static_cast<std::uint64_t>(config.max_positions));
   }
-  auto batches = read_calibration_batches(
-      request, [&] { return model_.tokenizers().get(options.tokenizer); });
+  auto batches =
+      read_calibration_batches(request, [&] { return model_.tokenizers().get(options.tokenizer); });
   const bool learned_positions = config.family->structure == model::Structure::kGpt2 ||
                                  config.family->structure == model::Structure::kOpt;
   for (CalibrationBatch& batch : batches) {
@@ -130,8 +129,7 @@ void CalibrationRun::open_journal(const Session& session, const CalibrationOptio
   if (const Checkpoint* checkpoint = model_.checkpoint()) {
     for (const auto& file : checkpoint->files()) {
       const auto changed = std::filesystem::last_write_time(file->path()).time_since_epoch();
-      files.push_back(
-          {file->path().filename().string(), file->file_bytes(), changed.count()});
+      files.push_back({file->path().filename().string(), file->file_bytes(), changed.count()});
     }
   }
   const std::string samples = data.dump();
@@ -153,7 +151,8 @@ void CalibrationRun::embed(const Session& session) {
   const std::filesystem::path folder = session.offload_folder.empty()
                                            ? std::filesystem::temp_directory_path()
                                            : session.offload_folder;
-  activations_ = std::make_unique<Activations>(std::move(bytes), activation_budget(session), folder);
+  activations_ =
+      std::make_unique<Activations>(std::move(bytes), activation_budget(session), folder);
   if (activations_->bytes_on_disk() > 0) {
     log::info("calibration", "{:.2f} GB of activations go to {}",
               static_cast<double>(activations_->bytes_on_disk()) / 1e9, folder.string());
@@ -296,9 +295,8 @@ void CalibrationRun::advance(const Exec& exec, std::size_t block) {
   for (std::size_t first = 0; first < rows_.size() && !is_last;) {
     if (exec.cancel()) exec.cancel()->check();
     const std::size_t last = last_row_of_wave(first);
-    for_rows(device, first, last, [&](std::size_t row) {
-      activations_->put(row, block_output(block, row, device));
-    });
+    for_rows(device, first, last,
+             [&](std::size_t row) { activations_->put(row, block_output(block, row, device)); });
     exec.report_progress(last, rows_.size());
     first = last;
   }

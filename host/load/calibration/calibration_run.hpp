@@ -86,7 +86,7 @@ class CalibrationRun {
   std::map<std::size_t, model::BlockInputs> shared_;  // of rows without padding, by length
   std::unique_ptr<Activations> activations_;          // the inputs of block current_
   std::unique_ptr<Journal> journal_;
-  std::size_t current_ = 0;                           // kInterrupted: advance failed midway
+  std::size_t current_ = 0;  // kInterrupted: advance failed midway
 };
 
 }  // namespace quanthost

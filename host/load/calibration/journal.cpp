@@ -101,13 +101,13 @@ void Journal::check_owner(const Json& run) const {
     differing += (differing.empty() ? "" : ", ") + part;
   }
   if (differing.empty()) return;
-  throw Error(ErrorKind::kValue,
-              fmt::format("{}: the journal belongs to another run: its {} differ{}",
-                          directory_.string(), differing,
-                          differing.find(',') == std::string::npos ? "s" : ""),
-              fmt::format("give this run a journal of its own, or remove the directory to start "
-                          "again; {} says what the journal was made with",
-                          kHead));
+  throw Error(
+      ErrorKind::kValue,
+      fmt::format("{}: the journal belongs to another run: its {} differ{}", directory_.string(),
+                  differing, differing.find(',') == std::string::npos ? "s" : ""),
+      fmt::format("give this run a journal of its own, or remove the directory to start "
+                  "again; {} says what the journal was made with",
+                  kHead));
 }
 
 fs::path Journal::file_of(const std::string& key) const {

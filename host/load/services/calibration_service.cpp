@@ -25,8 +25,8 @@ CalibrationRun& run_of(qh_calibration* run) { return CalibrationRun::from_abi(ru
 qh_status open(qh_session* session, qh_model* model, const qh_calibration_args* args,
                qh_calibration** out) {
   return guard_call([&] {
-    auto run = std::make_unique<CalibrationRun>(
-        Session::from_abi(session), ModelContext::from_abi(model), options_of(args));
+    auto run = std::make_unique<CalibrationRun>(Session::from_abi(session),
+                                                ModelContext::from_abi(model), options_of(args));
     *out = run.release()->abi();
   });
 }
@@ -88,9 +88,17 @@ qh_status journal_read(qh_calibration* run, const qh_exec* exec, qh_str key, qh_
 }  // namespace
 
 const qh_calibration_api& calibration() {
-  static const qh_calibration_api table{
-      sizeof(qh_calibration_api), 0,         open,    close,         block_count, block_name,
-      layers,                     run_block, advance, journal_write, journal_read};
+  static const qh_calibration_api table{sizeof(qh_calibration_api),
+                                        0,
+                                        open,
+                                        close,
+                                        block_count,
+                                        block_name,
+                                        layers,
+                                        run_block,
+                                        advance,
+                                        journal_write,
+                                        journal_read};
   return table;
 }
 

@@ -220,6 +220,7 @@ inline const T* normed_row(const Norm& p, std::int64_t row) {
   if (!p.delta) return x;
   const T* delta = static_cast<const T*>(p.delta) + row * p.width;
   T* sum = static_cast<T*>(p.sum) + row * p.width;
+#pragma omp simd
   for (std::int64_t k = 0; k < p.width; ++k)
     sum[k] = from_float<T>(to_float(x[k]) + to_float(delta[k]));
   return sum;
@@ -251,10 +252,12 @@ void norm(const Norm& p, std::int64_t begin, std::int64_t end) {
     const float scale = p.scale ? p.scale[row] : scale_of(x, p.width, p.eps);
     T* out = static_cast<T*>(p.normed) + row * p.width;
     if (p.one_plus_weight) {
+#pragma omp simd
       for (std::int64_t k = 0; k < p.width; ++k) {
         out[k] = from_float<T>(to_float(x[k]) * scale * (1.0f + to_float(weight[k])));
       }
     } else {
+#pragma omp simd
       for (std::int64_t k = 0; k < p.width; ++k) {
         out[k] =
             from_float<T>(to_float(weight[k]) * to_float(from_float<T>(to_float(x[k]) * scale)));
@@ -274,6 +277,7 @@ template <class T>
 inline void rotate_head(const T* from, T* to, const T* cos, const T* sin, std::int64_t rotary,
                         std::int64_t dim) {
   const std::int64_t half = rotary / 2;
+#pragma omp simd
   for (std::int64_t k = 0; k < half; ++k) {
     const float low = to_float(from[k]);
     const float high = to_float(from[half + k]);

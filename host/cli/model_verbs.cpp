@@ -17,9 +17,9 @@ constexpr const char* kRunVerb = "quanthost_run_verb";
 constexpr int kUnknownVerb = -1;
 
 // Known by name so that the message is right when the library is missing.
-const std::vector<std::string> kModelVerbs{"load",       "plan",    "quantize", "dequantize",
-                                           "run",        "ppl",     "forward",  "tokenize",
-                                           "detokenize", "inspect", "check",    "convert"};
+const std::vector<std::string> kModelVerbs{"load",    "plan",  "estimate", "quantize", "dequantize",
+                                           "run",     "ppl",   "forward",  "tokenize", "detokenize",
+                                           "inspect", "check", "convert"};
 
 fs::path find_library() {
   const fs::path here = SearchContext::of_this_process().library_directory;

@@ -48,6 +48,8 @@ class Device {
 
   virtual DeviceInfo info() const = 0;  // the free memory is that of now
   const std::string& name() const { return name_; }
+  // True where the host reads and writes what allocate() gives, as on the CPU and the emulator.
+  virtual bool uses_host_memory() const { return false; }
 
   // The stream for work that asked for none. Not null where a kernel learns from it how to run (the
   // emulator).

@@ -19,6 +19,7 @@ class HostMemoryDevice : public Device {
  public:
   explicit HostMemoryDevice(std::string name);
 
+  bool uses_host_memory() const override { return true; }
   void* create_stream() override { return nullptr; }
   void destroy_stream(void*) noexcept override {}
   void wait_for_stream(void*) override {}

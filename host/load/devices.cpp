@@ -1,17 +1,19 @@
 #include "host/load/devices.hpp"
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/Allocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
-#include <unistd.h>
 
-#include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
+#include <set>
 
 #include "host/base/error.hpp"
+#include "host/devices/host_memory.hpp"
+#include "host/devices/providers.hpp"
 
 namespace quanthost {
 namespace {
@@ -33,65 +35,75 @@ const std::string& why_no_cuda() {
   return reason;
 }
 
-int index_of(std::string_view device) {
-  const auto colon = device.find(':');
-  if (colon == std::string_view::npos) return 0;
-  int index = -1;
-  const std::string_view digits = device.substr(colon + 1);
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
-  if (error != std::errc{} || end != digits.data() + digits.size() || index < 0 || index > 127) {
-    fail(ErrorKind::kValue, "device \"{}\" has no usable index", device);
+// LibTorch's caching allocator of an accelerator. Its memory follows the stream that is current
+// there.
+class TorchAllocator : public DeviceAllocator {
+ public:
+  explicit TorchAllocator(at::Device device) : device_(device) {}
+
+  void* allocate(std::size_t bytes, void*) override {
+    const c10::impl::VirtualGuardImpl guard(device_.type());
+    const at::Device before = guard.exchangeDevice(device_);
+    try {
+      void* const memory = c10::GetAllocator(device_.type())->raw_allocate(bytes);
+      guard.uncheckedSetDevice(before);
+      return memory;
+    } catch (const std::exception& e) {
+      guard.uncheckedSetDevice(before);
+      fail(ErrorKind::kMemory, "{}: {} bytes could not be allocated: {}", device_.str(), bytes,
+           e.what());
+    }
   }
-  return index;
-}
-
-double meminfo_bytes(std::string_view key) {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  double kib = 0;
-  while (file >> name >> kib) {
-    std::getline(file, unit);
-    if (name == key) return kib * 1024;
+  void release(void* memory, void*) noexcept override {
+    c10::GetAllocator(device_.type())->raw_deallocate(memory);
   }
-  return 0;
+
+ private:
+  at::Device device_;
+};
+
+void run_on_torch_threads(void*, std::uint64_t count, void (*body)(void*, std::uint64_t),
+                          void* argument) {
+  at::parallel_for(0, static_cast<std::int64_t>(count), 1,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t i = begin; i < end; ++i)
+                       body(argument, static_cast<std::uint64_t>(i));
+                   });
 }
 
-double number_in(const char* path) {
-  std::ifstream file(path);
-  double value = -1;
-  return file >> value ? value : -1;
-}
-
-// What the machine has left, and what the control group of this process lets it take.
-double free_host_bytes() {
-  double available = meminfo_bytes("MemAvailable:");
-  const double limit = number_in("/sys/fs/cgroup/memory.max");
-  const double used = number_in("/sys/fs/cgroup/memory.current");
-  if (limit > 0 && used >= 0) available = std::min(available, std::max(0.0, limit - used));
-  return available;
+at::Device cuda_memory(const Device& device) {
+  if (!why_no_cuda().empty())
+    fail(ErrorKind::kRuntime, "device {} cannot be used: {}", device.name(), why_no_cuda());
+  return {at::kCUDA, static_cast<at::DeviceIndex>(device.info().index)};
 }
 
 }  // namespace
 
 std::string_view device_kind(std::string_view device) { return device.substr(0, device.find(':')); }
 
-at::Device memory_device(std::string_view device) {
-  const std::string_view kind = device_kind(device);
-  if (kind == "cpu" || kind == "disk" || kind == "emulated") return at::kCPU;
-  const int index = index_of(device);
-  if (kind != "cuda") {
+Device& compute_device(std::string_view name) {
+  static std::mutex mutex;
+  static std::set<std::string> prepared;
+  const std::lock_guard lock(mutex);
+  if (prepared.empty()) set_emulator_parallel_for(run_on_torch_threads, nullptr);
+  Device& device = devices().open(name);
+  if (prepared.insert(device.name()).second && device_kind(device.name()) == "cuda")
+    device.set_allocator(std::make_shared<TorchAllocator>(cuda_memory(device)));
+  return device;
+}
+
+at::Device memory_device(std::string_view name) {
+  if (name == "disk") return at::kCPU;
+  const Device& device = compute_device(name);
+  const std::string_view kind = device_kind(device.name());
+  if (kind == "cuda") return cuda_memory(device);
+  if (!device.uses_host_memory()) {
     throw Error(
         ErrorKind::kRuntime,
-        fmt::format("device {} cannot hold tensors here: LibTorch has no such device", device),
+        fmt::format("device {} cannot hold tensors here: LibTorch has no such device", name),
         "use cpu, or cuda:N where there is one");
   }
-  if (!why_no_cuda().empty())
-    throw Error(ErrorKind::kRuntime,
-                fmt::format("device {} is not there: {}", device, why_no_cuda()));
-  const int count = at::detail::getCUDAHooks().deviceCount();
-  if (index >= count)
-    fail(ErrorKind::kRuntime, "device {} is not there: CUDA sees {} devices", device, count);
-  return {at::kCUDA, static_cast<at::DeviceIndex>(index)};
+  return at::kCPU;
 }
 
 std::vector<std::string> usable_devices() {
@@ -107,10 +119,7 @@ std::vector<std::string> usable_devices() {
 std::string default_accelerator() { return "cuda"; }
 
 double free_bytes(std::string_view device) {
-  if (device_kind(device) != "cuda") return free_host_bytes();
-  const auto [free, total] =
-      c10::getDeviceAllocator(at::kCUDA)->getMemoryInfo(memory_device(device).index());
-  return static_cast<double>(free);
+  return static_cast<double>(compute_device(device).info().memory_free_bytes);
 }
 
 }  // namespace quanthost

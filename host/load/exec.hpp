@@ -2,7 +2,7 @@
 // its stream.
 #pragma once
 
-#include <c10/core/Device.h>
+#include <ATen/core/Tensor.h>
 #include <quanthost/abi/tensor.h>
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "host/devices/device.hpp"
 #include "host/load/cancel.hpp"
 
 namespace quanthost {
@@ -28,6 +29,14 @@ class Exec {
   const std::string& device() const { return device_; }
   at::Device memory() const { return memory_; }
   const CancelToken* cancel() const { return cancel_; }
+
+  // Uninitialized, contiguous, in the device's own memory. Throws kMemory, saying how much was
+  // asked for.
+  at::Tensor empty(at::IntArrayRef shape, at::ScalarType type) const;
+  // The value in the device's memory: itself when it lies there already, else a contiguous copy,
+  // queued on the stream.
+  at::Tensor take(const at::Tensor& value) const;
+  void synchronize() const;  // waits for the stream
   // What a call into a plugin reports through qh_exec.progress. Not while a call runs.
   void set_progress(Progress progress) { progress_ = std::move(progress); }
   // As qh_exec.progress, for work of the host's own.
@@ -36,6 +45,7 @@ class Exec {
   }
 
  private:
+  bool has_own_memory() const;  // host memory that is the device's alone, as the emulator's
   static std::int32_t allocate(void* ctx, std::uint64_t bytes, void** out);
   static void release(void* ctx, void* memory);
   static std::int32_t run_parallel(void* ctx, std::int64_t count, std::int64_t grain,
@@ -44,6 +54,7 @@ class Exec {
   static void report(void* ctx, std::uint64_t done, std::uint64_t total);
 
   std::string device_;
+  Device& compute_;
   at::Device memory_;
   const CancelToken* cancel_;
   Progress progress_;

@@ -1,6 +1,7 @@
 // The decisions of a load, in transformers' order: config, quantizer, environment, dtype, modules,
 // device map, and then the tensors (tensor_plan.hpp).
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <set>
 
@@ -30,16 +31,32 @@ void report(LoadedModel& loaded, std::vector<Diagnostic> diagnostics) {
   }
 }
 
+// What this load may use: the devices used without being named, and those that the request names.
+std::vector<std::string> devices_for(const LoadOptions& options) {
+  std::vector<std::string> devices = usable_devices();
+  const auto add = [&](const std::string& device) {
+    if (device != "disk" && std::find(devices.begin(), devices.end(), device) == devices.end())
+      devices.push_back(device);
+  };
+  if (options.device_map.map) {
+    for (const std::string& device : options.device_map.map->devices()) add(device);
+  }
+  if (options.max_memory) {
+    for (const auto& [device, bytes] : *options.max_memory) add(device);
+  }
+  return devices;
+}
+
 // The kinds of devices that this load may touch: packages are resolved for these before a plugin is
 // opened.
-std::vector<std::string> device_kinds(const DeviceMapRequest& request) {
+std::vector<std::string> device_kinds(const LoadOptions& options) {
   std::set<std::string> kinds{"cpu"};
-  if (request.map) {
-    for (const std::string& device : request.map->devices()) {
+  if (options.device_map.map) {
+    for (const std::string& device : options.device_map.map->devices()) {
       if (device != "disk") kinds.emplace(device_kind(device));
     }
-  } else if (request.strategy) {
-    for (const std::string& device : usable_devices()) kinds.emplace(device_kind(device));
+  } else if (options.device_map.strategy) {
+    for (const std::string& device : devices_for(options)) kinds.emplace(device_kind(device));
   }
   return {kinds.begin(), kinds.end()};
 }
@@ -66,6 +83,33 @@ std::optional<Chosen> choose_method(PluginHost& plugins, const LoadOptions& opti
   return Chosen{plugins.find_method(options.quantization.method), std::nullopt};
 }
 
+// Remembers who provides what, for `plan`.
+void note_use(Session& session, const OpenedPlan& opened, const std::string& package,
+              const std::string& interface_id, const std::string& kind) {
+  const std::lock_guard lock(session.used_packages_mutex);
+  for (const PlannedPackage& planned : opened.packages()) {
+    if (normalized_name(planned.name) != normalized_name(package)) continue;
+    if (planned.device != kind && planned.device != "any") continue;
+    for (const UsedPackage& used : session.used_packages) {
+      if (used.name == planned.name && used.interface_id == interface_id &&
+          used.device_kind == kind)
+        return;
+    }
+    session.used_packages.push_back(
+        {planned.name, planned.version, interface_id, kind, planned.plugin_id});
+    return;
+  }
+}
+
+decltype(Session::package_table) package_tables(const OpenedPlan& opened, Session& session) {
+  return [opened, &session](const std::string& package, const std::string& interface_id,
+                            const std::string& kind) -> PackageTable {
+    const LoadedPlugin::Package found = opened.package(package, interface_id, kind);
+    note_use(session, opened, package, interface_id, kind);
+    return {found.table, found.self};
+  };
+}
+
 void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedModel& loaded) {
   const auto chosen = choose_method(plugins, options, *loaded.checkpoint);
   if (!chosen) return;
@@ -78,8 +122,7 @@ void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedMod
             spec.method, options.checkpoint.string()),
         "load a checkpoint that was quantized with it");
   }
-  OpenedPlan opened =
-      plugins.open(plugins.resolve(chosen->method, device_kinds(options.device_map)));
+  OpenedPlan opened = plugins.open(plugins.resolve(chosen->method, device_kinds(options)));
   MethodConfig config = chosen->checkpoint_config
                             ? config_for_pre_quantized(opened.spec(), *chosen->checkpoint_config,
                                                        options.quantization)
@@ -98,12 +141,7 @@ void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedMod
                                 {"version", manifest.version.text()},
                                 {"config", Json(config.merged)},
                                 {"packages", loaded.session->package_versions}};
-  loaded.session->package_table = [opened](const std::string& package,
-                                           const std::string& interface_id,
-                                           const std::string& kind) -> PackageTable {
-    const LoadedPlugin::Package found = opened.package(package, interface_id, kind);
-    return {found.table, found.self};
-  };
+  loaded.session->package_table = package_tables(opened, *loaded.session);
   loaded.quantizer = std::make_unique<Quantizer>(opened.plugin().handle(), opened.quantizer(),
                                                  opened.plugin().manifest().id, std::move(config),
                                                  *loaded.session, options.trace);
@@ -178,7 +216,7 @@ void place_modules(const LoadOptions& options, LoadedModel& loaded,
     if (loaded.quantizer) {
       report(loaded,
              loaded.quantizer->validate_environment(loaded.device_map, to_qh_dtype(loaded.dtype),
-                                                    usable_devices(), MapState::kInferred));
+                                                    devices_for(options), MapState::kInferred));
     }
   } else {
     loaded.device_map = DeviceMap::whole("cpu");
@@ -211,6 +249,7 @@ std::shared_ptr<Exec> LoadedModel::exec_for(const std::string& module) const {
 LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   register_services();
   const Trace::Span stage(options.trace, "stage", "plan");
+  const auto began = std::chrono::steady_clock::now();
   LoadedModel loaded;
   loaded.execs = std::make_unique<Execs>(options.cancel);
   loaded.checkpoint = std::make_shared<Checkpoint>(Checkpoint::open(options.checkpoint));
@@ -229,7 +268,7 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
     const qh_dtype asked = options.dtype.empty() || options.dtype == "auto"
                                ? qh_dtype{}
                                : qh_dtype_named(options.dtype);
-    report(loaded, quantizer->validate_environment(requested, asked, usable_devices(),
+    report(loaded, quantizer->validate_environment(requested, asked, devices_for(options),
                                                    MapState::kAsRequested));
   }
   loaded.dtype = choose_dtype(options, *loaded.checkpoint, quantizer);
@@ -240,9 +279,9 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   loaded.context =
       std::make_unique<ModelContext>(*loaded.model, *config_json, loaded.checkpoint.get(),
                                      options.checkpoint.string(), *loaded.execs);
-  const auto names = model_names(loaded);
+  loaded.names = model_names(loaded);
   std::map<std::string, std::string> stored_names;
-  for (const auto& [stored, name] : names) stored_names.emplace(name, stored);
+  for (const auto& [stored, name] : loaded.names) stored_names.emplace(name, stored);
   loaded.context->checkpoint_name = [stored_names](const std::string& name) {
     const auto found = stored_names.find(name);
     return found == stored_names.end() ? name : found->second;
@@ -259,8 +298,10 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
         keeps ? loaded.context->info().keep_in_fp32 : std::vector<std::string>{});
   }
   place_modules(options, loaded, requested);
-  plan_tensors(loaded, names);
+  plan_tensors(loaded, loaded.names);
   judge_keys(loaded, options);
+  loaded.stats.seconds_planning =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return loaded;
 }
 

@@ -1,41 +1,56 @@
 // The work of a load: tensors stream in file order, are moved, quantized and placed; then the model
 // is finished.
 #include <chrono>
+#include <map>
 #include <set>
 
 #include "host/load/host_memory.hpp"
 #include "host/load/loader.hpp"
 #include "host/load/offload.hpp"
+#include "host/load/process_memory.hpp"
 
 namespace quanthost {
 namespace {
 
 constexpr std::uint64_t kSliceBytes = std::uint64_t{32} << 20;  // of a tensor that may come in rows
 
+// Nothing is read for a tensor that is used where it lies.
+bool stays_in_file(const LoadedModel& loaded, const TensorPlan& plan) {
+  return can_stay_in_file(plan) ||
+         (loaded.spool && plan.device == "cpu" && !plan.quantized && !plan.cast);
+}
+
 std::vector<ReadJob> read_jobs(const LoadedModel& loaded, std::uint64_t queue_bytes) {
   std::vector<ReadJob> jobs;
   for (std::size_t i = 0; i < loaded.plan.size(); ++i) {
     const TensorPlan& plan = loaded.plan[i];
-    if (can_stay_in_file(plan)) continue;
-    const auto slices = plan.row_granularity > 0 ? row_slices(*plan.stored, plan.row_granularity,
-                                                              std::min(kSliceBytes, queue_bytes), i)
-                                                 : std::vector{whole_tensor(*plan.stored, i)};
+    if (stays_in_file(loaded, plan)) continue;
+    const auto slices = plan.row_granularity > 0
+                            ? row_slices(*plan.stored, plan.row_granularity,
+                                         std::min(kSliceBytes, queue_bytes), i, plan.cast)
+                            : std::vector{whole_tensor(*plan.stored, i, plan.cast)};
     jobs.insert(jobs.end(), slices.begin(), slices.end());
   }
   return jobs;
 }
 
-// Takes tensors one by one, and remembers which keys of the checkpoint a quantizer has already
-// used.
+// Takes tensors one by one, and remembers which keys of the checkpoint a quantizer has already used
+// and how much each quantized layer still waits for.
 class Placer {
  public:
-  Placer(LoadedModel& loaded, const LoadOptions& options) : loaded_(loaded), options_(options) {}
+  Placer(LoadedModel& loaded, const LoadOptions& options, const std::vector<ReadJob>& jobs)
+      : loaded_(loaded), options_(options) {
+    if (!loaded.spool) return;
+    for (const ReadJob& job : jobs) {
+      if (PluginModule* module = module_of(job)) ++awaited_[module];
+    }
+  }
 
   void place(const ReadJob& job, at::Tensor value) {
     const TensorPlan& plan = loaded_.plan[job.tag];
-    if (consumed_.contains(plan.name)) return;
     try {
-      place_planned(plan, job, std::move(value));
+      if (!consumed_.contains(plan.name)) place_planned(plan, job, std::move(value));
+      if (loaded_.spool) spool_finished(job);
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::kCancelled) throw;
       throw e.within(fmt::format("tensor {} of {}", plan.stored->name(),
@@ -45,48 +60,71 @@ class Placer {
 
  private:
   void place_planned(const TensorPlan& plan, const ReadJob& job, at::Tensor value) {
-    if (plan.cast && value.scalar_type() != *plan.cast) {
-      at::Tensor converted = empty_host_tensor(value.sizes(), *plan.cast);
-      converted.copy_(value);
-      value = std::move(converted);
-    }
     const std::shared_ptr<Exec> exec = loaded_.exec_for(plan.name);
-    if (!exec->memory().is_cpu()) value = value.to(exec->memory());
-    if (!plan.quantized) {
-      if (plan.device == "disk") value = offload(options_.offload_folder, plan.name, value);
-      loaded_.context->set_param(plan.name, std::move(value));
-      return;
+    value = exec->take(value);
+    if (plan.quantized) return quantize(plan, job, *exec, std::move(value));
+    const Trace::Span span(options_.trace, "tensor", "place",
+                           {{"name", plan.name}, {"device", plan.device}});
+    if (plan.device == "disk") {
+      value = offload(options_.offload_folder, plan.name, value);
+    } else if (loaded_.spool && plan.device == "cpu") {
+      value = loaded_.spool->keep({{plan.name, value}}).front().second;
     }
-    const Trace::Span span(options_.trace, "tensor", "quantize", {{"name", plan.name}});
+    loaded_.context->set_param(plan.name, std::move(value));
+  }
+
+  void quantize(const TensorPlan& plan, const ReadJob& job, const Exec& exec, at::Tensor value) {
+    const Trace::Span span(options_.trace, "tensor", "quantize",
+                           {{"name", plan.name}, {"device", exec.device()}});
     const std::int64_t total = plan.stored->shape().empty() ? 1 : plan.stored->shape()[0];
     for (std::string& key : loaded_.quantizer->create_quantized_param(
-             *exec, *loaded_.context, plan.name, std::move(value), exec->device(),
+             exec, *loaded_.context, plan.name, std::move(value), exec.device(),
              {job.row_begin, job.row_count, total})) {
       consumed_.insert(std::move(key));
     }
   }
 
+  PluginModule* module_of(const ReadJob& job) const {
+    // A parameter of a plugin's module may have dots in its own name.
+    std::string name = loaded_.plan[job.tag].name;
+    for (auto dot = name.rfind('.'); dot != std::string::npos; dot = name.rfind('.')) {
+      name.resize(dot);
+      if (PluginModule* module = loaded_.context->plugin_module(name)) return module;
+    }
+    return nullptr;
+  }
+
+  void spool_finished(const ReadJob& job) {
+    PluginModule* const module = module_of(job);
+    if (!module || --awaited_[module] > 0 || !module->describe().loaded) return;
+    if (loaded_.exec_for(module->full_name())->device() != "cpu") return;
+    const Trace::Span span(options_.trace, "tensor", "spool", {{"name", module->full_name()}});
+    loaded_.spool->keep_module(*module);
+  }
+
   LoadedModel& loaded_;
   const LoadOptions& options_;
   std::set<std::string> consumed_;
+  std::map<PluginModule*, std::size_t> awaited_;
 };
 
 void stream(LoadedModel& loaded, const LoadOptions& options) {
   const Trace::Span stage(options.trace, "stage", "stream");
   std::vector<ReadJob> jobs = read_jobs(loaded, options.stream.queue_bytes);
   std::uint64_t total = 0, done = 0;
-  for (const ReadJob& job : jobs) total += job.bytes();
+  for (const ReadJob& job : jobs) total += job.stored_bytes();
   if (options.progress)
     options.progress->begin(loaded.quantizer ? "quantize" : "load", "bytes", total);
-  Placer placer(loaded, options);
+  Placer placer(loaded, options, jobs);
   TensorStream tensors(std::move(jobs), options.stream, options.cancel, options.trace);
   while (auto item = tensors.next()) {
     placer.place(item->job, std::move(item->value));
-    done += item->job.bytes();
+    done += item->job.stored_bytes();
     if (options.progress) options.progress->update(done, loaded.plan[item->job.tag].name);
   }
   loaded.stats.bytes_read = total;
   loaded.stats.peak_queue_bytes = tensors.peak_bytes();
+  loaded.stats.largest_tensor_bytes = tensors.largest_bytes();
   if (options.progress) options.progress->end();
 }
 
@@ -120,24 +158,60 @@ void finish(LoadedModel& loaded, const LoadOptions& options) {
   need_memory_everywhere(loaded);
   for (const auto& module : loaded.context->plugin_modules()) {
     const std::string device = loaded.device_map.find(module->full_name()).value_or("cpu");
+    const Trace::Span span(options.trace, "tensor", "prepare", {{"name", module->full_name()}});
     if (device == "disk") offload_module(options.offload_folder, *module);
-    module->prepare();
+    if (!loaded.spool) module->prepare();  // nobody will run it
   }
+  if (Dispatch::needed(loaded)) loaded.dispatch = std::make_unique<Dispatch>(loaded);
   loaded.stats.model_bytes = loaded.context->bytes();
+  if (loaded.spool) loaded.stats.spooled_bytes = loaded.spool->bytes();
+}
+
+// Writes the seconds of its life.
+class StageClock {
+ public:
+  explicit StageClock(double& seconds) : seconds_(seconds) {}
+  StageClock(const StageClock&) = delete;
+  StageClock& operator=(const StageClock&) = delete;
+  ~StageClock() {
+    seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+  }
+
+ private:
+  double& seconds_;
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
+
+// Before anything is read: the disk needs a folder for what the checkpoint does not hold as it is.
+void need_offload_folder(const LoadedModel& loaded, const LoadOptions& options) {
+  if (!options.offload_folder.empty()) return;
+  for (const TensorPlan& plan : loaded.plan) {
+    if (plan.device == "disk" && !can_stay_in_file(plan)) fail_without_offload_folder(plan.name);
+  }
 }
 
 }  // namespace
 
 void run_load(LoadedModel& loaded, const LoadOptions& options) {
-  const auto began = std::chrono::steady_clock::now();
-  c10::InferenceMode inference;
+  const StageClock clock(loaded.stats.seconds);
+  const c10::InferenceMode inference;
+  release_idle_memory();
+  need_offload_folder(loaded, options);
+  if (!options.spool_directory.empty())
+    loaded.spool = std::make_unique<Spool>(options.spool_directory);
   for (const TensorPlan& plan : loaded.plan) {
-    if (can_stay_in_file(plan)) loaded.context->set_param(plan.name, tensor_in_file(*plan.stored));
+    if (!stays_in_file(loaded, plan)) continue;
+    loaded.context->set_param(plan.name, loaded.spool
+                                             ? loaded.spool->leave_in_checkpoint(*plan.stored)
+                                             : tensor_in_file(*plan.stored));
   }
-  stream(loaded, options);
+  {
+    const StageClock streaming(loaded.stats.seconds_streaming);
+    stream(loaded, options);
+  }
+  loaded.stats.peak_after_streaming = process_memory().peak_bytes;
+  const StageClock finishing(loaded.stats.seconds_finishing);
   finish(loaded, options);
-  loaded.stats.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 }
 
 }  // namespace quanthost

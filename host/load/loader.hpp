@@ -3,13 +3,16 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "host/load/dispatch.hpp"
 #include "host/load/key_report.hpp"
 #include "host/load/quantizer.hpp"
+#include "host/load/spool.hpp"
 #include "host/load/tensor_stream.hpp"
 #include "host/plugins/plugin_host.hpp"
 
@@ -24,6 +27,9 @@ struct LoadOptions {
   StreamLimits stream;
   std::filesystem::path
       offload_folder;  // for parts on disk that are not in the checkpoint as they are
+  // Set: the model is only to be saved. Each part that lies on the CPU goes into a file below this
+  // directory as soon as it is finished, so that the model is never in memory at once.
+  std::filesystem::path spool_directory;
   Progress* progress = nullptr;
   const CancelToken* cancel = nullptr;
   Trace* trace = nullptr;
@@ -40,11 +46,16 @@ struct TensorPlan {
 };
 
 struct LoadStats {
-  double seconds = 0;
-  double seconds_before_reading = 0;
+  double seconds_planning = 0;   // config to device map: plan_load()
+  double seconds_streaming = 0;  // reading, converting, quantizing, placing
+  double seconds_finishing = 0;  // after the last tensor: ties, layouts, offloads
+  double seconds = 0;            // streaming and finishing: run_load()
   std::uint64_t bytes_read = 0;
-  std::uint64_t peak_queue_bytes = 0;
-  std::uint64_t model_bytes = 0;  // parameters, buffers and quantized state
+  std::uint64_t peak_queue_bytes = 0;      // as the host counts them
+  std::uint64_t largest_tensor_bytes = 0;  // in memory, of what passed through the queue
+  std::uint64_t peak_after_streaming = 0;  // of the process, as the system counts it
+  std::uint64_t spooled_bytes = 0;         // of the model, in a file and not in memory
+  std::uint64_t model_bytes = 0;           // parameters, buffers and quantized state
 };
 
 // A model and everything it needs to run. Members are destroyed from the last to the first: modules
@@ -56,11 +67,14 @@ class LoadedModel {
   LoadedModel& operator=(LoadedModel&&) = delete;
 
   std::shared_ptr<Checkpoint> checkpoint;
+  std::map<std::string, std::string> names;  // stored name -> the model's
+  std::unique_ptr<Spool> spool;              // null: the model is in memory
   std::unique_ptr<Execs> execs;
   std::unique_ptr<Session> session;
   std::unique_ptr<Quantizer> quantizer;  // null: the model is not quantized
   std::unique_ptr<model::Model> model;
   std::unique_ptr<ModelContext> context;
+  std::unique_ptr<Dispatch> dispatch;  // null: the model lies on the CPU alone
   DeviceMap device_map;
   at::ScalarType dtype = at::kFloat;
   KeyReport keys;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "host/load/abi_strings.hpp"
+#include "host/load/key_report.hpp"
 #include "host/load/skip_rules.hpp"
 
 namespace quanthost {
@@ -17,6 +18,24 @@ std::pair<std::string, std::string> split_last(const std::string& name) {
   const auto dot = name.rfind('.');
   return dot == std::string::npos ? std::pair{std::string(), name}
                                   : std::pair{name.substr(0, dot), name.substr(dot + 1)};
+}
+
+// Of a layer that a quantizer may replace; zeros for any other module.
+Features features_of(const torch::nn::Module& module) {
+  if (const auto* linear = dynamic_cast<const model::Linear*>(&module))
+    return {linear->in_features(), linear->out_features()};
+  if (const auto* conv = dynamic_cast<const model::Conv1D*>(&module))
+    return {conv->in_features(), conv->out_features()};
+  return {};
+}
+
+void need_same_features(const PluginModule& module, const Features& replaced) {
+  if (replaced.in == 0 || !(module.module_class().table.flags & QH_MODULE_LINEAR)) return;
+  const qh_module_info info = module.describe();
+  if (info.in_features == replaced.in && info.out_features == replaced.out) return;
+  fail(ErrorKind::kValue, "{}: the plugin's {} has shape [{}, {}], the layer it replaces [{}, {}]",
+       module.full_name(), module.module_class().name, info.out_features, info.in_features,
+       replaced.out, replaced.in);
 }
 
 }  // namespace
@@ -154,10 +173,13 @@ std::shared_ptr<const ModuleClass> ModelContext::class_of(const qh_module_class&
 
 void ModelContext::replace_module(const std::string& name, const qh_module_class& module_class,
                                   qh_module* state) {
-  const std::string original = model::get_module(root_, name).name();
+  const torch::nn::Module& replaced = model::get_module(root_, name);
+  const std::string original = replaced.name();
+  const Features features = features_of(replaced);
   auto module =
       std::make_shared<PluginModule>(class_of(module_class), state, name, execs_.on("cpu"));
   try {
+    need_same_features(*module, features);
     model::replace_module(root_, name, module);
   } catch (...) {
     module->disown();  // on failure the state stays the plugin's
@@ -165,21 +187,30 @@ void ModelContext::replace_module(const std::string& name, const qh_module_class
   }
   std::unique_lock lock(mutex_);
   Replaced& entry = replaced_[name];
-  entry.original_class = entry.module ? entry.original_class : original;
+  if (!entry.module) {
+    entry.original_class = original;
+    entry.features = features;
+  }
   entry.module = std::move(module);
 }
 
 void ModelContext::restore_module(const std::string& name, at::Tensor weight, at::Tensor bias) {
   std::string original;
+  Features features;
   {
     std::shared_lock lock(mutex_);
     const auto found = replaced_.find(name);
     if (found == replaced_.end())
       fail(ErrorKind::kKey, "module {} was not put there by a plugin", name);
     original = found->second.original_class;
+    features = found->second.features;
   }
   if (weight.dim() != 2)
     fail(ErrorKind::kValue, "{}: a dense weight has two dimensions, found {}", name, weight.dim());
+  if (features.in > 0 && weight.sizes() != at::IntArrayRef({features.out, features.in})) {
+    fail(ErrorKind::kValue, "{}: the plugin gave back a weight of shape {}, the layer has [{}, {}]",
+         name, shape_text(weight.sizes().vec()), features.out, features.in);
+  }
   const auto options = model::without_memory(weight.scalar_type());
   std::shared_ptr<model::Layer> dense;
   if (original == "Conv1D") {

@@ -37,6 +37,11 @@ struct ModelTensor {
   std::int64_t elements() const;
 };
 
+// Of a layer that maps vectors to vectors; zeros: not such a layer.
+struct Features {
+  std::int64_t in = 0, out = 0;
+};
+
 // The load thread changes it; other threads may look things up meanwhile.
 class ModelContext {
  public:
@@ -88,6 +93,7 @@ class ModelContext {
   struct Replaced {
     std::shared_ptr<PluginModule> module;
     std::string original_class;  // "Linear" or "Conv1D"
+    Features features;           // of that
   };
 
   std::shared_ptr<const ModuleClass> class_of(const qh_module_class& theirs);

@@ -21,11 +21,7 @@ std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
 std::shared_ptr<const SafetensorsFile> write_file(const std::filesystem::path& folder,
                                                   const std::string& name,
                                                   const NamedTensors& tensors) {
-  if (folder.empty()) {
-    throw Error(ErrorKind::kValue,
-                fmt::format("{} goes to the disk, but there is no folder for it", name),
-                "give one with --offload-folder");
-  }
+  if (folder.empty()) fail_without_offload_folder(name);
   std::filesystem::create_directories(folder);
   std::vector<TensorDeclaration> declarations;
   for (const auto& [key, tensor] : tensors) {
@@ -39,6 +35,12 @@ std::shared_ptr<const SafetensorsFile> write_file(const std::filesystem::path& f
 }
 
 }  // namespace
+
+void fail_without_offload_folder(const std::string& name) {
+  throw Error(ErrorKind::kValue,
+              fmt::format("{} goes to the disk, but there is no folder for it", name),
+              "give one with --offload-folder");
+}
 
 bool can_stay_in_file(const TensorPlan& plan) {
   return plan.device == "disk" && !plan.quantized && !plan.cast;

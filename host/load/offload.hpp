@@ -14,6 +14,8 @@ bool can_stay_in_file(const TensorPlan& plan);
 at::Tensor tensor_in_file(
     const StoredTensor& stored);  // a view of the mapping; the checkpoint outlives it
 
+[[noreturn]] void fail_without_offload_folder(const std::string& name);
+
 // Writes <folder>/<name>.safetensors and gives back the tensor as a view of that file. Throws
 // kValue without a folder.
 at::Tensor offload(const std::filesystem::path& folder, const std::string& name,

@@ -11,20 +11,81 @@
 namespace quanthost {
 namespace {
 
-NamedTensors own_state(LoadedModel& loaded) {
-  NamedTensors out;
+// One part of what is saved: a plain parameter, or everything that a quantized layer stores. Asked
+// for when it is written, so that no more than one part has to be in memory.
+struct Part {
+  std::string name;
+  PluginModule* module;  // null: the parameter `name`
+};
+
+std::vector<Part> parts_of(LoadedModel& loaded) {
+  std::vector<Part> out;
   std::set<PluginModule*> seen;
   for (const ModelTensor& tensor : loaded.context->tensors()) {
     if (tensor.plugin) {
-      if (!seen.insert(tensor.plugin).second) continue;
-      for (auto& [name, value] : tensor.plugin->state_tensors()) {
-        out.emplace_back(join_name(tensor.plugin->full_name(), name), std::move(value));
-      }
+      if (seen.insert(tensor.plugin).second)
+        out.push_back({tensor.plugin->full_name(), tensor.plugin});
     } else if (tensor.persistent && tensor.tied_to.empty()) {
-      out.emplace_back(tensor.name, loaded.context->get_param(tensor.name));
+      out.push_back({tensor.name, nullptr});
     }
   }
   return out;
+}
+
+NamedTensors tensors_of(LoadedModel& loaded, const Part& part) {
+  if (!part.module) return {{part.name, loaded.context->get_param(part.name)}};
+  NamedTensors out;
+  for (auto& [name, value] : part.module->state_tensors())
+    out.emplace_back(join_name(part.name, name), std::move(value));
+  return out;
+}
+
+// All tensors to save, part by part: those that the quantizer gives in one piece, or the model's
+// own.
+class SavedState {
+ public:
+  explicit SavedState(LoadedModel& loaded) : loaded_(loaded) {
+    if (loaded.quantizer)
+      given_ =
+          loaded.quantizer->get_state_dict_and_metadata(*loaded.execs->on("cpu"), *loaded.context);
+    if (!given_) parts_ = parts_of(loaded);
+  }
+
+  template <typename Visit>
+  void for_each(const Visit& visit) const {
+    if (given_) {
+      for (const auto& [name, value] : given_->tensors) visit(name, value);
+    }
+    for (const Part& part : parts_) {
+      for (const auto& [name, value] : tensors_of(loaded_, part)) {
+        visit(name, value);
+        if (loaded_.spool) loaded_.spool->done_with(value);
+      }
+    }
+  }
+
+  std::vector<std::pair<std::string, std::string>> metadata() const {
+    return given_ ? given_->metadata : std::vector<std::pair<std::string, std::string>>{};
+  }
+
+ private:
+  LoadedModel& loaded_;
+  std::optional<Quantizer::State> given_;
+  std::vector<Part> parts_;
+};
+
+void write_tensors(const SavedState& state, CheckpointWriter& writer, const SaveOptions& options) {
+  std::uint64_t done = 0;
+  state.for_each([&](const std::string& name, const at::Tensor& value) {
+    if (options.cancel) options.cancel->check();
+    const Trace::Span span(options.trace, "tensor", "write",
+                           {{"name", name}, {"bytes", value.nbytes()}});
+    const at::Tensor plain = value.contiguous().cpu();
+    writer.write(name, {static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()});
+    done += plain.nbytes();
+    if (options.progress) options.progress->update(done, name);
+  });
+  writer.finish();
 }
 
 Json saved_config_json(LoadedModel& loaded) {
@@ -60,38 +121,34 @@ void need_serializable(Quantizer& quantizer) {
       "quantize it when it is loaded, or choose another method");
 }
 
+void spool_for_saving(LoadOptions& options, const Quantizer& quantizer,
+                      const std::filesystem::path& directory) {
+  const QuantizerSpec& spec = *quantizer.config().spec;
+  if (spec.requires_calibration || !spec.requires_parameters_quantization) return;
+  options.spool_directory = std::filesystem::absolute(directory).parent_path();
+}
+
 void save_model(LoadedModel& loaded, const std::filesystem::path& directory,
                 const SaveOptions& options) {
   const c10::InferenceMode inference;
+  const Trace::Span stage(options.trace, "stage", "save");
   Quantizer* quantizer = loaded.quantizer.get();
   if (quantizer) need_serializable(*quantizer);
-  std::optional<Quantizer::State> state;
-  if (quantizer)
-    state = quantizer->get_state_dict_and_metadata(*loaded.execs->on("cpu"), *loaded.context);
-  const NamedTensors tensors = state ? std::move(state->tensors) : own_state(loaded);
+  const SavedState state(loaded);
 
   CheckpointWriterOptions writer_options;
   writer_options.max_shard_bytes = options.max_shard_bytes;
-  if (state) {
-    for (const auto& [key, value] : state->metadata) writer_options.metadata[key] = value;
-  }
+  for (const auto& [key, value] : state.metadata()) writer_options.metadata[key] = value;
   std::vector<TensorDeclaration> declarations;
-  std::uint64_t total = 0, done = 0;
-  for (const auto& [name, value] : tensors) {
+  std::uint64_t total = 0;
+  state.for_each([&](const std::string& name, const at::Tensor& value) {
     declarations.push_back({name, to_dtype(value.scalar_type()), value.sizes().vec()});
     total += value.nbytes();
-  }
+  });
   AtomicOutput output(directory, OutputKind::kDirectory);
   if (options.progress) options.progress->begin("save", "bytes", total);
   CheckpointWriter writer(output.path(), std::move(declarations), writer_options);
-  for (const auto& [name, value] : tensors) {
-    if (options.cancel) options.cancel->check();
-    const at::Tensor plain = value.contiguous().cpu();
-    writer.write(name, {static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()});
-    done += plain.nbytes();
-    if (options.progress) options.progress->update(done, name);
-  }
-  writer.finish();
+  write_tensors(state, writer, options);
   write_json_file(output.path() / "config.json", saved_config_json(loaded));
   if (quantizer) {
     for (const auto& [name, text] : quantizer->saved_files(*loaded.context))
@@ -116,6 +173,8 @@ void dequantize_model(LoadedModel& loaded, qh_dtype dtype) {
   loaded.context->attributes.clear();
   loaded.quantizer.reset();
   loaded.model->tie_weights();
+  loaded.dispatch.reset();  // it watched the layers that are gone
+  if (Dispatch::needed(loaded)) loaded.dispatch = std::make_unique<Dispatch>(loaded);
 }
 
 }  // namespace quanthost

@@ -11,11 +11,18 @@ struct SaveOptions {
   std::uint64_t max_shard_bytes = 50'000'000'000;
   Progress* progress = nullptr;
   const CancelToken* cancel = nullptr;
+  Trace* trace = nullptr;
 };
 
 // Throws kValue for a method whose models cannot be stored: before the work, where the caller asks
 // first.
 void need_serializable(Quantizer& quantizer);
+
+// A model that is loaded in order to be saved there need not be in memory at once: its finished
+// parts go into a file on the same disk. Nothing for methods that look at the whole model when it
+// is loaded.
+void spool_for_saving(LoadOptions& options, const Quantizer& quantizer,
+                      const std::filesystem::path& directory);
 
 // The directory appears whole or not at all: tensors, config.json with the quantization config, the
 // quantizer's own files, and what stays as it was (tokenizer, generation settings).

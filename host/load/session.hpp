@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "host/base/json.hpp"
 #include "host/load/memory_limits.hpp"
@@ -21,6 +23,14 @@ struct PackageTable {
   qh_package* self;
 };
 
+// A kernel package that the quantizer asked for, and who provides it.
+struct UsedPackage {
+  std::string name, version;
+  std::string interface_id;
+  std::string device_kind;
+  std::string plugin_id;
+};
+
 struct Session {
   std::map<std::string, std::string> package_versions;  // normalized name -> version
   // Opens the provider of a package for a kind of device; throws with the true cause when there is
@@ -32,6 +42,8 @@ struct Session {
   MemoryLimits max_memory;               // what the user allows; empty: what is free
   std::filesystem::path offload_folder;  // for what does not fit; empty: the system's own
   Json method = Json::object();          // plugin, version and config: what the results depend on
+  std::mutex used_packages_mutex;
+  std::vector<UsedPackage> used_packages;  // each once, in the order of asking
 
   qh_session* abi() { return reinterpret_cast<qh_session*>(this); }
   static Session& from_abi(qh_session* session) { return *reinterpret_cast<Session*>(session); }

@@ -1,5 +1,10 @@
 #include "host/load/tensor_stream.hpp"
 
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/InferenceMode.h>
+#include <omp.h>
+
 #include <algorithm>
 
 #include "host/load/host_memory.hpp"
@@ -12,15 +17,41 @@ std::int64_t rows_of(const StoredTensor& stored) {
   return stored.shape().empty() ? 1 : stored.shape()[0];
 }
 
-at::Tensor read_job(const ReadJob& job) {
-  const StoredTensor& stored = *job.stored;
-  std::vector<std::int64_t> shape = stored.shape();
+constexpr std::int64_t kConvertedAtOnce = std::int64_t{1} << 19;  // elements; fits the caches
+
+std::vector<std::int64_t> shape_of(const ReadJob& job) {
+  std::vector<std::int64_t> shape = job.stored->shape();
   if (!shape.empty()) shape[0] = job.row_count;
-  at::Tensor value = empty_host_tensor(shape, to_scalar_type(stored.dtype()));
-  const std::uint64_t row_bytes =
-      job.row_count > 0 ? value.nbytes() / static_cast<std::uint64_t>(job.row_count) : 0;
-  stored.read({static_cast<std::byte*>(value.data_ptr()), value.nbytes()},
-              row_bytes * static_cast<std::uint64_t>(job.row_begin));
+  return shape;
+}
+
+std::uint64_t offset_of(const ReadJob& job) {
+  const auto rows = static_cast<std::uint64_t>(rows_of(*job.stored));
+  return rows == 0 ? 0 : job.stored->bytes() / rows * static_cast<std::uint64_t>(job.row_begin);
+}
+
+void read_into(const ReadJob& job, const at::Tensor& out, std::uint64_t offset) {
+  job.stored->read({static_cast<std::byte*>(out.mutable_data_ptr()), out.nbytes()},
+                   offset_of(job) + offset);
+}
+
+at::Tensor read_converted(const ReadJob& job, at::ScalarType stored) {
+  at::Tensor value = empty_host_tensor(shape_of(job), *job.cast);
+  const at::Tensor flat = value.view({-1});
+  const at::Tensor buffer = at::empty({std::min(kConvertedAtOnce, flat.numel())}, stored);
+  for (std::int64_t begin = 0; begin < flat.numel(); begin += kConvertedAtOnce) {
+    const at::Tensor part = buffer.narrow(0, 0, std::min(kConvertedAtOnce, flat.numel() - begin));
+    read_into(job, part, static_cast<std::uint64_t>(begin) * c10::elementSize(stored));
+    flat.narrow(0, begin, part.numel()).copy_(part);
+  }
+  return value;
+}
+
+at::Tensor read_job(const ReadJob& job) {
+  const at::ScalarType stored = to_scalar_type(job.stored->dtype());
+  if (job.cast && *job.cast != stored) return read_converted(job, stored);
+  at::Tensor value = empty_host_tensor(shape_of(job), stored);
+  read_into(job, value, 0);
   return value;
 }
 
@@ -28,27 +59,35 @@ at::Tensor read_job(const ReadJob& job) {
 
 bool ReadJob::whole() const { return row_begin == 0 && row_count == rows_of(*stored); }
 
-std::uint64_t ReadJob::bytes() const {
+std::uint64_t ReadJob::stored_bytes() const {
   const auto rows = static_cast<std::uint64_t>(rows_of(*stored));
   return rows == 0 ? 0 : stored->bytes() / rows * static_cast<std::uint64_t>(row_count);
 }
 
-ReadJob whole_tensor(const StoredTensor& stored, std::size_t tag) {
-  return {&stored, 0, rows_of(stored), tag};
+std::uint64_t ReadJob::bytes() const {
+  if (!cast) return stored_bytes();
+  return stored_bytes() / c10::elementSize(to_scalar_type(stored->dtype())) *
+         c10::elementSize(*cast);
+}
+
+ReadJob whole_tensor(const StoredTensor& stored, std::size_t tag,
+                     std::optional<at::ScalarType> cast) {
+  return {&stored, 0, rows_of(stored), tag, cast};
 }
 
 std::vector<ReadJob> row_slices(const StoredTensor& stored, std::int64_t granularity,
-                                std::uint64_t slice_bytes, std::size_t tag) {
+                                std::uint64_t slice_bytes, std::size_t tag,
+                                std::optional<at::ScalarType> cast) {
   const std::int64_t rows = rows_of(stored);
   if (granularity <= 0 || stored.bytes() <= slice_bytes || rows <= granularity)
-    return {whole_tensor(stored, tag)};
+    return {whole_tensor(stored, tag, cast)};
   const std::uint64_t row_bytes = stored.bytes() / static_cast<std::uint64_t>(rows);
   const auto fitting =
       static_cast<std::int64_t>(slice_bytes / std::max<std::uint64_t>(row_bytes, 1));
   const std::int64_t step = std::max<std::int64_t>(fitting / granularity, 1) * granularity;
   std::vector<ReadJob> jobs;
   for (std::int64_t begin = 0; begin < rows; begin += step) {
-    jobs.push_back({&stored, begin, std::min(step, rows - begin), tag});
+    jobs.push_back({&stored, begin, std::min(step, rows - begin), tag, cast});
   }
   return jobs;
 }
@@ -73,6 +112,12 @@ TensorStream::~TensorStream() {
   for (std::thread& reader : readers_) reader.join();
 }
 
+std::uint64_t TensorStream::largest_bytes() const {
+  std::uint64_t largest = 0;
+  for (const ReadJob& job : jobs_) largest = std::max(largest, job.bytes());
+  return largest;
+}
+
 std::optional<std::size_t> TensorStream::claim() {
   std::unique_lock lock(mutex_);
   const auto fits = [&] {
@@ -87,12 +132,17 @@ std::optional<std::size_t> TensorStream::claim() {
 }
 
 void TensorStream::read_jobs() {
+  const c10::InferenceMode inference;
+  at::get_num_threads();   // LibTorch sets up a thread at its first question, so ask before
+  omp_set_num_threads(1);  // of this thread alone: the readers are the parallelism
   while (const auto index = claim()) {
     Slot result;
     const ReadJob& job = jobs_[*index];
     try {
       const Trace::Span span(trace_, "tensor", "read",
-                             {{"name", job.stored->name()}, {"bytes", job.bytes()}});
+                             {{"name", job.stored->name()},
+                              {"bytes", job.stored_bytes()},
+                              {"converted", job.cast.has_value()}});
       result.value = read_job(job);
     } catch (const Error& e) {
       result.error =

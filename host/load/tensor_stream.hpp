@@ -22,17 +22,22 @@ namespace quanthost {
 struct ReadJob {
   const StoredTensor* stored;
   std::int64_t row_begin = 0;
-  std::int64_t row_count = 0;  // of the first dimension; a scalar has one row
-  std::size_t tag = 0;         // the consumer's own
+  std::int64_t row_count = 0;               // of the first dimension; a scalar has one row
+  std::size_t tag = 0;                      // the consumer's own
+  std::optional<at::ScalarType> cast = {};  // converted while it is read; nothing: stays as stored
 
   bool whole() const;
-  std::uint64_t bytes() const;
+  std::uint64_t stored_bytes() const;
+  std::uint64_t bytes() const;  // in memory, converted
 };
 
-ReadJob whole_tensor(const StoredTensor& stored, std::size_t tag);
-// Slices of at most `slice_bytes`, each a multiple of `granularity` rows (the last may be shorter).
+ReadJob whole_tensor(const StoredTensor& stored, std::size_t tag,
+                     std::optional<at::ScalarType> cast = {});
+// Slices of at most `slice_bytes` as stored, each a multiple of `granularity` rows (the last may be
+// shorter).
 std::vector<ReadJob> row_slices(const StoredTensor& stored, std::int64_t granularity,
-                                std::uint64_t slice_bytes, std::size_t tag);
+                                std::uint64_t slice_bytes, std::size_t tag,
+                                std::optional<at::ScalarType> cast = {});
 
 struct StreamLimits {
   std::uint64_t queue_bytes =
@@ -40,8 +45,8 @@ struct StreamLimits {
   unsigned readers = 2;
 };
 
-// Reads with pread into fresh memory, so that a tensor which stays as it is costs no copy. Made and
-// used by one thread.
+// Reads with pread into fresh memory, so that a tensor which stays as it is costs no copy; one that
+// is converted passes through a small buffer. Made and used by one thread.
 class TensorStream {
  public:
   // The checkpoint, cancel and trace (both may be null) outlive the stream.
@@ -51,7 +56,7 @@ class TensorStream {
 
   struct Item {
     ReadJob job;
-    at::Tensor value;  // as stored, on the host
+    at::Tensor value;  // on the host
   };
   // The next job in order, or nothing after the last. The bytes of the item before it are free for
   // the readers from now on. Throws what the reader met, naming tensor and file; kCancelled when
@@ -59,6 +64,7 @@ class TensorStream {
   std::optional<Item> next();
 
   std::uint64_t peak_bytes() const { return peak_bytes_; }  // most that was in flight
+  std::uint64_t largest_bytes() const;                      // of one job
 
  private:
   struct Slot {

@@ -27,6 +27,10 @@ std::pair<at::Tensor, at::Tensor> KvCache::append(std::int64_t layer, const at::
   need_room(added);
   at::Tensor& all_keys = this->keys(layer);
   at::Tensor& all_values = this->values(layer);
+  if (all_keys.device() != keys.device()) {  // the layer computes elsewhere than the embeddings
+    all_keys = all_keys.to(keys.device());
+    all_values = all_values.to(keys.device());
+  }
   all_keys.narrow(2, length_, added).copy_(keys);
   all_values.narrow(2, length_, added).copy_(values);
   return {all_keys.narrow(2, 0, length_ + added), all_values.narrow(2, 0, length_ + added)};

@@ -77,7 +77,7 @@ Model::Prepared Model::prepare(const ModelInputs& inputs, KvCache* cache) {
   const std::int64_t tokens = prepared.hidden.size(1);
   shared.cache = cache;
   if (cache) cache->need_room(tokens);
-  shared.step = single_step(prepared.hidden, cache);
+  shared.step = block_memory_ == BlockMemory::kHost && single_step(prepared.hidden, cache);
   shared.causal = backbone_->causal() && tokens > 1;
   if (RotaryEmbedding* rotary = backbone_->rotary()) {
     std::tie(shared.cos, shared.sin) =
@@ -94,6 +94,15 @@ Model::Prepared Model::prepare(const ModelInputs& inputs, KvCache* cache) {
   for (std::int64_t window : config_.window) request.window = std::max(request.window, window);
   if (!shared.step && request.window > 0) shared.sliding_mask = additive_mask(request);
   return prepared;
+}
+
+at::Tensor Model::run_block(std::size_t index, const at::Tensor& hidden,
+                            const BlockInputs& shared) {
+  if (!block_entry_) return block(index)(hidden, shared);
+  at::Tensor hidden_there = hidden;
+  BlockInputs shared_there = shared;
+  block_entry_(index, hidden_there, shared_there);
+  return block(index)(hidden_there, shared_there);
 }
 
 at::Tensor Model::position_ids(const ModelInputs& inputs, std::int64_t past,

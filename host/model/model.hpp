@@ -58,6 +58,9 @@ struct ModelInfo {
       {};  // parameter, and the parameter it shares memory with
 };
 
+// Whether every block computes on host memory; the kernels for single tokens need that.
+enum class BlockMemory { kHost, kDevices };
+
 class Model {
  public:
   // `head` may be empty. Its output for the whole hidden state are the logits; with
@@ -87,8 +90,15 @@ class Model {
     return info_.blocks + "." + std::to_string(index);
   }
   Block& block(std::size_t index) { return backbone_->blocks()[index]; }
-  at::Tensor run_block(std::size_t index, const at::Tensor& hidden, const BlockInputs& shared) {
-    return block(index)(hidden, shared);
+  at::Tensor run_block(std::size_t index, const at::Tensor& hidden, const BlockInputs& shared);
+
+  // Called before each block with what it will be given, to bring that to the block's device. Null:
+  // everything is where it has to be.
+  using BlockEntry =
+      std::function<void(std::size_t index, at::Tensor& hidden, BlockInputs& shared)>;
+  void set_block_entry(BlockEntry entry, BlockMemory memory) {
+    block_entry_ = std::move(entry);
+    block_memory_ = memory;
   }
   at::Tensor finish(const at::Tensor& hidden, std::int64_t logits_to_keep = 0);
 
@@ -105,6 +115,8 @@ class Model {
   std::shared_ptr<Backbone> backbone_;
   Slot<Layer> head_;
   bool head_sees_first_token_;
+  BlockEntry block_entry_;
+  BlockMemory block_memory_ = BlockMemory::kHost;
 };
 
 // Builds the architecture that config.json names, its parameters without memory (device "meta") in

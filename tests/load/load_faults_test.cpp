@@ -1,5 +1,6 @@
 // What a plugin sees of a load, call by call, and what remains when a load fails or is stopped.
 #include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <random>
 #include <set>
@@ -14,7 +15,8 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr int kDeepLayers = 12;                      // 111 tensors
+constexpr int kDeepLayers = 12;  // 111 tensors
+constexpr int kMoments = 50;
 constexpr std::uint64_t kDeepShardBytes = 64 << 10;  // several shards
 
 class RecordedLoad : public LoadPipeline {
@@ -208,8 +210,8 @@ TEST_F(RecordedLoad, LeavesNothingBehindWhereverItIsCancelled) {
 
   std::mt19937 random(6);
   std::uniform_real_distribution<double> moment(0, whole.count());
-  int stopped = 0;
-  for (int round = 0; round < 20; ++round) {
+  int stopped = 0, midway = 0;  // midway: after a first parameter was made
+  for (int round = 0; round < kMoments; ++round) {
     fs::remove_all(out / "model");
     fs::remove(log());
     CancelToken cancel;
@@ -225,12 +227,36 @@ TEST_F(RecordedLoad, LeavesNothingBehindWhereverItIsCancelled) {
       EXPECT_EQ(error.kind(), ErrorKind::kCancelled) << error.what();
       EXPECT_TRUE(fs::is_empty(out)) << "round " << round;
       ++stopped;
+      midway += !calls_of("create_quantized_param").empty();
     }
     stopper.join();
     EXPECT_EQ(calls_of("create").size(), calls_of("destroy").size());
     if (!calls_of("process_before_load").empty()) expect_all_released(kDeepLayers * 7);
   }
   EXPECT_GT(stopped, 0);
+  EXPECT_GT(midway, 0);
+  std::printf("cancelled at %d moments: %d loads stopped, %d of them midway\n", kMoments, stopped,
+              midway);
+}
+
+TEST_F(RecordedLoad, RefusesALayerOfAnotherShapeThanTheOneItReplaces) {
+  const std::string name = "model.layers.1.mlp.up_proj";
+  const Error error = error_of(
+      [&] { plan_load(plugins(), recorded(kGoldens / "llama", "wrong_shape_at=" + name)); });
+  EXPECT_EQ(error.kind(), ErrorKind::kValue);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("test.recording"), HasSubstr(name),
+                                  HasSubstr("RecordedLinear has shape")));
+  EXPECT_EQ(calls_of("create").size(), calls_of("destroy").size());
+}
+
+TEST_F(RecordedLoad, RefusesADenseWeightOfAnotherShapeThanTheLayers) {
+  const std::string name = "model.layers.1.mlp.up_proj";
+  LoadedModel loaded =
+      load_model(plugins(), recorded(kGoldens / "llama", "wrong_dense_at=" + name));
+  const Error error = error_of([&] { dequantize_model(loaded, to_qh_dtype(at::kFloat)); });
+  EXPECT_EQ(error.kind(), ErrorKind::kValue);
+  EXPECT_THAT(error.what(),
+              AllOf(HasSubstr("test.recording"), HasSubstr(name), HasSubstr("shape [2, 3]")));
 }
 
 TEST_F(RecordedLoad, LeavesNoOutputWhenThePluginFails) {

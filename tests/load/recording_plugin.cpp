@@ -34,11 +34,12 @@ class RecordedLinear final : public qh::Module {
   static constexpr const char* kClassName = "RecordedLinear";
   static constexpr std::uint32_t kFlags = QH_MODULE_LINEAR;
 
-  RecordedLinear(const qh::Host& host, std::shared_ptr<Log> log, const qh::ModuleDesc& module)
+  RecordedLinear(const qh::Host& host, std::shared_ptr<Log> log, const qh::ModuleDesc& module,
+                 std::int64_t more_outputs)
       : qh::Module(host),
         log_(std::move(log)),
         name_(module.name),
-        layer_(host, module.in_features, module.out_features, module.has_bias) {}
+        layer_(host, module.in_features, module.out_features + more_outputs, module.has_bias) {}
   ~RecordedLinear() override { log_->line("module.destroy ", name_); }
 
   absmax8::Linear8& layer() { return layer_; }
@@ -97,7 +98,9 @@ class RecordingQuantizer final : public qh::Quantizer {
     const auto skipped = model.default_modules_to_not_convert();
     for (const qh::ModuleDesc& module : model.modules()) {
       if (module.class_name == "Linear" && !model.is_skipped(module.name, skipped))
-        model.replace_module(module.name, std::make_unique<RecordedLinear>(host(), log_, module));
+        model.replace_module(
+            module.name, std::make_unique<RecordedLinear>(
+                             host(), log_, module, module.name == config.string("wrong_shape_at")));
     }
   }
   std::vector<std::string> update_missing_keys(qh::Model& model, std::vector<std::string> keys,
@@ -154,7 +157,17 @@ class RecordingQuantizer final : public qh::Quantizer {
   }
   bool is_serializable() override {
     log_->line("is_serializable");
-    return true;
+    return config.boolean("serializable");
+  }
+  void dequantize(const qh::Exec& exec, qh::Model& model, qh::Dtype dtype) override {
+    for (const qh::ModuleDesc& module : model.modules()) {
+      RecordedLinear* layer = model.plugin_module<RecordedLinear>(module.name);
+      if (!layer) continue;
+      qh::Tensor dense = layer->layer().dequantize(exec, dtype);
+      if (module.name == config.string("wrong_dense_at"))
+        dense = exec.allocate(dense.view().dtype(), {2, 3});
+      model.restore_module(module.name, std::move(dense), qh::Tensor());
+    }
   }
 
  private:
@@ -168,15 +181,25 @@ class RecordingQuantizer final : public qh::Quantizer {
   std::shared_ptr<Log> log_;
 };
 
+// Wants every layer's weight and leaves its creation to the base class.
+class BareQuantizer final : public qh::Quantizer {
+ public:
+  using qh::Quantizer::Quantizer;
+  bool check_quantized_param(qh::Model&, const qh::ParamQuery&) override { return true; }
+};
+
+template <typename Made>
+std::unique_ptr<qh::Quantizer> make(const qh::Host& host, const qh_create_args& args) {
+  return std::make_unique<Made>(host, args);
+}
+
 class RecordingPlugin final : public qh::Plugin {
  public:
   using qh::Plugin::Plugin;
   std::vector<qh::QuantizerEntry> quantizers() const override {
-    return {
-        {"recording", 0,
-         [](const qh::Host& host, const qh_create_args& args) -> std::unique_ptr<qh::Quantizer> {
-           return std::make_unique<RecordingQuantizer>(host, args);
-         }}};
+    return {{"recording", 0, make<RecordingQuantizer>},
+            {"recording_calibrated", 0, make<BareQuantizer>},
+            {"recording_bare", 0, make<BareQuantizer>}};
   }
 };
 

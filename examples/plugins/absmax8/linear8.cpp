@@ -142,6 +142,10 @@ qh::Tensor Linear8::dequantize(const qh::Exec& exec, qh::Dtype dtype) {
 }
 
 qh::ModuleMemory Linear8::memory_bytes() const {
+  if (!weight_) {  // not filled yet: one byte a weight, and a scale and perhaps a bias a row
+    const auto rows = static_cast<std::uint64_t>(out_features_);
+    return {rows * static_cast<std::uint64_t>(in_features_), rows * (has_bias_ ? 8 : 4), 0};
+  }
   const auto bytes = [](const qh::Tensor& tensor) { return tensor ? tensor.view().bytes() : 0; };
   return {bytes(weight_), bytes(scale_) + bytes(bias_), 0};
 }

@@ -19,6 +19,7 @@ int dequantize(Session& session, const DequantizeFlags& flags) {
   SaveOptions save;
   save.progress = &work.progress();
   save.cancel = &interrupt_token();
+  save.trace = work.trace();
   save_model(loaded, flags.out, save);
   if (session.json()) {
     session.print_json(

@@ -5,11 +5,20 @@
 namespace quanthost::cli {
 namespace {
 
+constexpr std::uint64_t kWorkingBytes = std::uint64_t{64} << 20;
+
+// What a load promises to stay below: the model, the queue, the largest tensor, and some room to
+// work.
+std::uint64_t promised_bytes(const LoadStats& stats, std::uint64_t queue) {
+  return stats.model_bytes + queue + stats.largest_tensor_bytes + kWorkingBytes;
+}
+
 int load(Session& session, const ModelOptions& flags) {
   LoadSession work(session, flags);
   LoadedModel loaded = work.plan();
   work.run(loaded);
   const LoadStats& stats = loaded.stats;
+  const std::uint64_t promised = promised_bytes(stats, work.options().stream.queue_bytes);
   const double rate = stats.seconds > 0 ? static_cast<double>(stats.bytes_read) / stats.seconds : 0;
   const std::string method = loaded.quantizer ? loaded.quantizer->config().spec->method : "";
   if (session.json()) {
@@ -20,22 +29,32 @@ int load(Session& session, const ModelOptions& flags) {
                                 {"device_map", OrderedJson(loaded.device_map.to_json())},
                                 {"keys", OrderedJson(loaded.keys.to_json())},
                                 {"seconds", stats.seconds},
+                                {"seconds_planning", stats.seconds_planning},
+                                {"seconds_streaming", stats.seconds_streaming},
+                                {"seconds_finishing", stats.seconds_finishing},
                                 {"bytes_read", stats.bytes_read},
                                 {"bytes_per_second", rate},
                                 {"model_bytes", stats.model_bytes},
+                                {"largest_tensor_bytes", stats.largest_tensor_bytes},
                                 {"peak_queue_bytes", stats.peak_queue_bytes},
-                                {"peak_rss_bytes", peak_rss_bytes()}});
+                                {"peak_rss_after_streaming_bytes", stats.peak_after_streaming},
+                                {"peak_rss_bytes", peak_rss_bytes()},
+                                {"promised_rss_bytes", promised}});
     return 0;
   }
   session.print(fmt::format("{} loaded in {:.3f} s: {:.1f} MB read at {:.2f} GB/s",
                             loaded.model->config().architecture, stats.seconds,
                             static_cast<double>(stats.bytes_read) / 1e6, rate / 1e9));
+  session.print(fmt::format("planned in {:.3f} s, streamed in {:.3f} s, finished in {:.3f} s",
+                            stats.seconds_planning, stats.seconds_streaming,
+                            stats.seconds_finishing));
   session.print(fmt::format(
-      "method {}, dtype {}, model {:.1f} MB, peak queue {:.1f} MB, peak memory {:.1f} MB",
+      "method {}, dtype {}, model {:.1f} MB, peak queue {:.1f} MB, peak memory {:.1f} MB of {:.1f} "
+      "MB promised",
       method.empty() ? "none" : method, name_of(to_qh_dtype(loaded.dtype)),
       static_cast<double>(stats.model_bytes) / 1e6,
       static_cast<double>(stats.peak_queue_bytes) / 1e6,
-      static_cast<double>(peak_rss_bytes()) / 1e6));
+      static_cast<double>(peak_rss_bytes()) / 1e6, static_cast<double>(promised) / 1e6));
   return 0;
 }
 

@@ -76,6 +76,8 @@ void watch_interrupts() {
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, nullptr);
+  ::signal(SIGXFSZ,
+           SIG_IGN);  // a limit on files is an error of write(), not the end of the process
 }
 
 bool interrupted() { return g_interrupt.cancelled(); }

@@ -22,6 +22,7 @@ void add_forward(Verb root, Session& session);
 void add_run(Verb root, Session& session);
 void add_load(Verb root, Session& session);
 void add_plan(Verb root, Session& session);
+void add_estimate(Verb root, Session& session);
 void add_quantize(Verb root, Session& session);
 void add_dequantize(Verb root, Session& session);
 void add_ppl(Verb root, Session& session);

@@ -31,7 +31,9 @@ class LoadSession {
 
   LoadedModel plan() { return plan_load(session_.plugins(), load_); }
   void run(LoadedModel& loaded) { run_load(loaded, load_); }
+  LoadOptions& options() { return load_; }  // may be changed until run()
   Progress& progress() { return progress_; }
+  Trace* trace() { return load_.trace; }
 
  private:
   Session& session_;

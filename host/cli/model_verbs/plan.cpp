@@ -14,12 +14,38 @@ std::string type_after(const TensorPlan& plan) {
                    : std::string(torch_name(plan.stored->dtype()));
 }
 
+// Who computes a quantized tensor: the package that the quantizer asked for on that kind of device,
+// or the quantizer's plugin itself where it asked for none.
+struct Kernel {
+  std::string provider;  // plugin id and package version
+  std::string table;     // interface of its functions; empty: the plugin's own code
+};
+
+Kernel kernel_of(const LoadedModel& loaded, const TensorPlan& plan) {
+  if (!plan.quantized) return {};
+  const std::string device = loaded.exec_for(plan.name)->device();
+  const std::string kind = device.substr(0, device.find(':'));
+  for (const UsedPackage& used : loaded.session->used_packages) {
+    if (used.device_kind == kind)
+      return {fmt::format("{} ({} {})", used.plugin_id, used.name, used.version),
+              used.interface_id};
+  }
+  return {loaded.quantizer->plugin_id(), ""};
+}
+
+OrderedJson or_null(const std::string& text) {
+  return text.empty() ? OrderedJson() : OrderedJson(text);
+}
+
 OrderedJson entry(const LoadedModel& loaded, const TensorPlan& plan) {
+  const Kernel kernel = kernel_of(loaded, plan);
   return {{"name", plan.name},
           {"file", plan.stored->file().path().filename().string()},
           {"stored_as", std::string(torch_name(plan.stored->dtype()))},
           {"loaded_as", plan.quantized ? "quantized" : type_after(plan)},
           {"plugin", plan.quantized ? OrderedJson(loaded.quantizer->plugin_id()) : OrderedJson()},
+          {"provider", or_null(kernel.provider)},
+          {"kernel", or_null(kernel.table)},
           {"device", plan.device},
           {"bytes_read", plan.stored->bytes()},
           {"rows_at_a_time", plan.row_granularity}};
@@ -37,6 +63,11 @@ std::vector<std::string> reasons(const LoadedModel& loaded, const TensorPlan& pl
     out.push_back(fmt::format("given to {} ({}): its check_quantized_param says so",
                               loaded.quantizer->plugin_id(),
                               loaded.quantizer->config().spec->method));
+    const Kernel kernel = kernel_of(loaded, plan);
+    out.push_back(kernel.table.empty()
+                      ? fmt::format("quantized and computed by {} itself", kernel.provider)
+                      : fmt::format("quantized and computed by {} through {}", kernel.provider,
+                                    kernel.table));
   } else {
     out.push_back(fmt::format("left as it is: {} does not want it", loaded.quantizer->plugin_id()));
   }
@@ -75,11 +106,13 @@ int plan(Session& session, const PlanFlags& flags) {
                                 {"tensors", tensors}});
     return 0;
   }
-  std::vector<std::vector<std::string>> rows{{"TENSOR", "STORED", "LOADED", "DEVICE", "BYTES"}};
+  std::vector<std::vector<std::string>> rows{
+      {"TENSOR", "STORED", "LOADED", "PROVIDER", "KERNEL", "DEVICE", "BYTES"}};
   for (const TensorPlan& p : loaded.plan) {
+    const Kernel kernel = kernel_of(loaded, p);
     rows.push_back({p.name, std::string(torch_name(p.stored->dtype())),
-                    p.quantized ? "by " + loaded.quantizer->plugin_id() : type_after(p), p.device,
-                    std::to_string(p.stored->bytes())});
+                    p.quantized ? "by " + loaded.quantizer->plugin_id() : type_after(p),
+                    kernel.provider, kernel.table, p.device, std::to_string(p.stored->bytes())});
   }
   session.print(format_table(rows));
   return 0;

@@ -27,10 +27,12 @@ int quantize(Session& session, const QuantizeFlags& flags) {
                        "to save it again as it is");
   }
   need_serializable(*loaded.quantizer);
+  spool_for_saving(work.options(), *loaded.quantizer, flags.out);
   work.run(loaded);
   SaveOptions save;
   save.progress = &work.progress();
   save.cancel = &interrupt_token();
+  save.trace = work.trace();
   save_model(loaded, flags.out, save);
   if (session.json()) {
     session.print_json("quantize", {{"out", flags.out},
@@ -38,6 +40,8 @@ int quantize(Session& session, const QuantizeFlags& flags) {
                                     {"seconds", loaded.stats.seconds},
                                     {"bytes_read", loaded.stats.bytes_read},
                                     {"model_bytes", loaded.stats.model_bytes},
+                                    {"spooled_bytes", loaded.stats.spooled_bytes},
+                                    {"peak_queue_bytes", loaded.stats.peak_queue_bytes},
                                     {"peak_rss_bytes", peak_rss_bytes()}});
   } else {
     session.print(fmt::format("{}: {:.1f} MB became {:.1f} MB in {:.2f} s", flags.out,

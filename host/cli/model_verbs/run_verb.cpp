@@ -14,8 +14,9 @@ constexpr int kUnknownVerb = -1;
 int run(const std::vector<std::string>& arguments, Session& session) {
   CommandLine line("quanthost", "Loads quantized models through plugins.", "");
   session.add_global_options(line.root());
-  for (auto* add : {add_convert, add_inspect, add_check, add_tokenize, add_detokenize, add_forward,
-                    add_run, add_ppl, add_load, add_plan, add_quantize, add_dequantize})
+  for (auto* add :
+       {add_convert, add_inspect, add_check, add_tokenize, add_detokenize, add_forward, add_run,
+        add_ppl, add_load, add_plan, add_estimate, add_quantize, add_dequantize})
     add(line.root(), session);
   const std::vector<std::string> known = line.verb_names();
   if (std::find(known.begin(), known.end(), arguments.front()) == known.end()) return kUnknownVerb;

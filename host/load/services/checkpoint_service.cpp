@@ -51,7 +51,7 @@ qh_status read(qh_model* model, const qh_exec* exec, qh_str name, qh_managed_ten
     const StoredTensor& tensor = stored(model, name);
     at::Tensor value = empty_host_tensor(tensor.shape(), to_scalar_type(tensor.dtype()));
     tensor.read({static_cast<std::byte*>(value.data_ptr()), value.nbytes()});
-    *out = export_tensor(value.to(exec_from_abi(exec).memory()));
+    *out = export_tensor(exec_from_abi(exec).take(value));
   });
 }
 

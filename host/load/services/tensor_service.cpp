@@ -1,10 +1,6 @@
 // qh.tensor/1: memory on the device of an exec, and copies that convert.
-#include <ATen/ops/empty.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
-
 #include "host/load/abi_strings.hpp"
 #include "host/load/exec.hpp"
-#include "host/load/host_memory.hpp"
 #include "host/load/services/services.hpp"
 #include "host/load/tensor_bridge.hpp"
 
@@ -24,12 +20,8 @@ at::IntArrayRef checked_shape(std::int32_t ndim, const std::int64_t* shape) {
 qh_status allocate(const qh_exec* exec, qh_dtype dtype, std::int32_t ndim,
                    const std::int64_t* shape, qh_managed_tensor** out) {
   return guard_call([&] {
-    const at::Device device = exec_from_abi(exec).memory();
     const at::IntArrayRef sizes = checked_shape(ndim, shape);
-    const at::ScalarType type = to_scalar_type(dtype);
-    *out = export_tensor(device.is_cpu()
-                             ? empty_host_tensor(sizes, type)
-                             : at::empty(sizes, at::TensorOptions().dtype(type).device(device)));
+    *out = export_tensor(exec_from_abi(exec).empty(sizes, to_scalar_type(dtype)));
   });
 }
 
@@ -64,12 +56,7 @@ qh_status share(const qh_exec*, qh_managed_tensor* tensor, qh_dtype dtype, std::
 }
 
 qh_status synchronize(const qh_exec* exec) {
-  return guard_call([&] {
-    const at::Device device = exec_from_abi(exec).memory();
-    if (device.is_cpu()) return;
-    const c10::impl::VirtualGuardImpl guard(device.type());
-    guard.synchronizeStream(guard.getStream(device));
-  });
+  return guard_call([&] { exec_from_abi(exec).synchronize(); });
 }
 
 }  // namespace

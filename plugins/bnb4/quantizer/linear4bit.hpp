@@ -60,6 +60,7 @@ class Linear4bit : public qh::Module {
   qh::Tensor bias(const qh::Exec& exec) const { return bias_ ? exec.share(bias_) : qh::Tensor(); }
 
  private:
+  qh::ModuleMemory expected_memory() const;
   void quantize_scales(const qh::Exec& exec, const Kernels& kernels, qh::Tensor absmax);
   void set_stored(const qh::Exec& exec, std::string_view name, qh::Tensor value);
   void adopt_absmax(const qh::Exec& exec, qh::Tensor value);

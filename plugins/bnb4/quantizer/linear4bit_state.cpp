@@ -183,7 +183,25 @@ void Linear4bit::to_device(const qh::Exec& exec) {
   }
 }
 
+// Of a layer that was not filled yet: codes, scales (with their own scales, map and offset when
+// they are quantized), the code table, and a bias.
+qh::ModuleMemory Linear4bit::expected_memory() const {
+  const QuantState defaults;
+  const int64_t count = shape_.out_features * shape_.in_features;
+  const int64_t blocks = block_count(count, defaults.blocksize);
+  const int64_t scales =
+      options_.double_quant
+          ? blocks + 4 * block_count(blocks, defaults.nested_blocksize) + 4 * 256 + 4
+          : 4 * blocks;
+  const int64_t bias = shape_.has_bias ? 4 * shape_.out_features : 0;
+  qh::ModuleMemory memory;
+  memory.weight_bytes = static_cast<uint64_t>(packed_bytes(count));
+  memory.overhead_bytes = static_cast<uint64_t>(scales + 4 * 16 + bias);
+  return memory;
+}
+
 qh::ModuleMemory Linear4bit::memory_bytes() const {
+  if (!packed_) return expected_memory();
   qh::ModuleMemory memory;
   if (packed_) memory.weight_bytes = packed_.view().bytes();
   for (const qh::Tensor* tensor :

@@ -239,7 +239,23 @@ qh::Tensor QLinear::dequantize(const qh::Exec& exec, qh::Dtype dtype) {
                         dtype == qh::kNoDtype ? weight_.dtype() : dtype);
 }
 
+// Of a layer that was not filled yet: the parts that its weight will have.
+qh::ModuleMemory QLinear::expected_memory() const {
+  qh::ModuleMemory memory;
+  for (const qh::ParamInfo& part : weight_.parts(spec_.dtype)) {
+    double bytes = part.element_bytes;
+    for (const std::int64_t size : part.shape) bytes *= static_cast<double>(size);
+    auto& sum = part.name == "_scale" || part.name == "_shift" ? memory.overhead_bytes
+                                                               : memory.weight_bytes;
+    sum += static_cast<std::uint64_t>(bytes);
+  }
+  if (spec_.has_bias)
+    memory.overhead_bytes += static_cast<std::uint64_t>(spec_.out_features) * spec_.dtype.bits / 8;
+  return memory;
+}
+
 qh::ModuleMemory QLinear::memory_bytes() const {
+  if (!frozen() && !dense_) return expected_memory();
   const auto bytes = [](const qh::Tensor& tensor) { return tensor ? tensor.view().bytes() : 0; };
   return {weight_.data_bytes(),
           weight_.overhead_bytes() + bytes(bias_) + bytes(input_scale_) + bytes(output_scale_),

@@ -48,6 +48,7 @@ class QLinear final : public qh::Module {
   qh::ModuleMemory memory_bytes() const override;
 
  private:
+  qh::ModuleMemory expected_memory() const;
   void expect_frozen() const;
   const KernelPackage& kernels(const qh::Exec& exec) {
     return packages_.for_device(exec.device_kind());

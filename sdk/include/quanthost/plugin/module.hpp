@@ -72,7 +72,7 @@ class Module {
   virtual void to_device(const Exec&) { throw unsupported("moving to another device"); }
   virtual void state_dict(const Exec&, const TensorEmitter& emit) = 0;
   virtual Tensor dequantize(const Exec&, Dtype) { throw unsupported("dequantizing"); }
-  virtual ModuleMemory memory_bytes() const = 0;
+  virtual ModuleMemory memory_bytes() const = 0;  // before it is filled: what it will take
   virtual void prepare(const Exec&) {}
 
  protected:

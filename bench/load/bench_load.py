@@ -1,0 +1,110 @@
+"""Loads of one checkpoint, warm: here, in transformers and with Python safetensors, in turns, in one run.
+
+    python bench/load/make_checkpoint.py /tmp/llama4g
+    python bench/load/bench_load.py /tmp/llama4g [--rounds 5] [--threads 2] [--method absmax8 …]
+
+Prints GB/s (of the checkpoint's bytes) of each, ratios to the peers, what a quantizer adds to a load, and
+peak memory above the model. Every load has a process of its own; seconds are those inside the process, from
+a path to a model that can run, without starting the program and its libraries. Medians of the rounds.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+TRANSFORMERS = """
+import sys, time, json, resource, torch, transformers
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(int(sys.argv[2]))
+from transformers import AutoModelForCausalLM
+from transformers.models.llama import modeling_llama
+start = time.perf_counter()
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=sys.argv[3])
+loaded = time.perf_counter() - start
+touched = sum(float(p.view(torch.int16).flatten()[::2048].sum()) for p in model.parameters())
+print(json.dumps({"seconds": loaded, "touched_seconds": time.perf_counter() - start,
+                  "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+"""
+
+SAFETENSORS = """
+import sys, time, json, glob, torch
+from safetensors.torch import load_file
+start = time.perf_counter()
+tensors = {}
+for file in sorted(glob.glob(sys.argv[1] + "/*.safetensors")):
+    tensors |= load_file(file)
+loaded = time.perf_counter() - start
+touched = sum(float(t.view(torch.int16).flatten()[::2048].sum()) for t in tensors.values())
+print(json.dumps({"seconds": loaded, "touched_seconds": time.perf_counter() - start}))
+"""
+
+
+def output_of(command, environment):
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise SystemExit(f"{command}: {done.stderr}")
+    return json.loads(done.stdout[done.stdout.index("{"):])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--max-queue", default="256MiB")
+    parser.add_argument("--method", action="append", default=[], help="quantize on load too")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
+    args = parser.parse_args()
+    environment = dict(os.environ, OMP_WAIT_POLICY="passive", HF_HUB_OFFLINE="1",
+                       QUANTHOST_PLUGIN_PATH=f"{args.build}/plugins:{args.build}/bench/load")
+    size = sum(file.stat().st_size for file in args.model.glob("*.safetensors"))
+    for file in args.model.glob("*.safetensors"):  # warm: in the page cache from the first round on
+        with open(file, "rb") as opened:
+            while opened.read(1 << 24):
+                pass
+
+    def here(*more):
+        return [args.build / "bin/quanthost", "load", args.model, "--json", "--dtype", args.dtype,
+                "--threads", str(args.threads), "--max-queue", args.max_queue, *more]
+
+    python = [sys.executable, "-c"]
+    contenders = {"quanthost": here()}
+    for method in ["passthrough", *args.method]:
+        contenders[f"quanthost {method}"] = here("--method", method)
+    contenders["transformers"] = python + [TRANSFORMERS, str(args.model), str(args.threads), args.dtype]
+    contenders["safetensors"] = python + [SAFETENSORS, str(args.model)]
+    runs = {name: [] for name in contenders}
+    for _ in range(args.rounds):
+        for name, command in contenders.items():
+            runs[name].append(output_of(command, environment))
+
+    def median(name, key):
+        return statistics.median(run[key] for run in runs[name])
+
+    print(f"{args.model}: {size / 1e9:.2f} GB, {args.threads} threads, {args.rounds} rounds, "
+          f"load average {os.getloadavg()[0]:.1f}")
+    print("`read` counts until a value of each page was used: a mapped file is only then in memory")
+    pure = median("quanthost", "seconds")
+    for name in contenders:
+        seconds = median(name, "seconds")
+        read = median(name, "touched_seconds") if "touched_seconds" in runs[name][0] else seconds
+        line = f"{name:24} {seconds:7.3f} s {size / seconds / 1e9:6.2f} GB/s   read {read:7.3f} s " \
+               f"{size / read / 1e9:6.2f} GB/s"
+        if name.startswith("quanthost "):
+            line += f"   {100 * (seconds / pure - 1):+6.1f} % over a pure load"
+        elif name != "quanthost":
+            line += f"   quanthost is {seconds / pure:.2f}x, {read / pure:.2f}x of its `read`"
+        if "model_bytes" in runs[name][0]:
+            above = median(name, "peak_rss_bytes") - median(name, "model_bytes")
+            line += f"   peak {above / 2**20:.0f} MiB above the model"
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

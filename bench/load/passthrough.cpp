@@ -1,5 +1,5 @@
-// A quantizer that changes nothing: each linear layer's weight goes through every slot of a load and is
-// kept as it came. What the pipeline itself costs is what it costs.
+// A quantizer that changes nothing: each linear layer's weight goes through every slot of a load
+// and is kept as it came. What the pipeline itself costs is what it costs.
 #include <quanthost/plugin.hpp>
 
 namespace {

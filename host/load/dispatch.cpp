@@ -34,11 +34,9 @@ Dispatch::Dispatch(LoadedModel& loaded)
   hook_layers(loaded);
   const bool on_host = std::all_of(blocks_.begin(), blocks_.end(),
                                    [](const Place& place) { return place->memory().is_cpu(); });
-  model_.set_block_entry(
-      [this](std::size_t index, at::Tensor& hidden, model::BlockInputs& shared) {
-        enter_block(index, hidden, shared);
-      },
-      on_host ? model::BlockMemory::kHost : model::BlockMemory::kDevices);
+  model_.set_block_entry([this](std::size_t index, at::Tensor& hidden,
+                                model::BlockInputs& shared) { enter_block(index, hidden, shared); },
+                         on_host ? model::BlockMemory::kHost : model::BlockMemory::kDevices);
 }
 
 Dispatch::~Dispatch() { model_.set_block_entry(nullptr, model::BlockMemory::kHost); }
@@ -92,7 +90,8 @@ void Dispatch::enter_block(std::size_t index, at::Tensor& hidden, model::BlockIn
 
 void Dispatch::enter(const Place& place, at::Tensor& value) {
   if (now_ == place) return;
-  now_->synchronize();  // what is still computed there has to be done before another device reads it
+  now_->synchronize();  // what is still computed there has to be done before another device reads
+                        // it
   value = place->take(value);
   now_ = place;
   ++moves_;

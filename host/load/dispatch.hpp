@@ -1,5 +1,5 @@
-// Running a model across the devices of its map: what flows through it moves to the device of the part
-// that comes next.
+// Running a model across the devices of its map: what flows through it moves to the device of the
+// part that comes next.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace quanthost {
 
 class LoadedModel;
 
-// Hidden states move where a block, or a layer outside of the blocks, lies on another device than what
-// came before it; a layer that lies elsewhere than its block gets its input moved and its output moved
-// back. On the thread that runs the model.
+// Hidden states move where a block, or a layer outside of the blocks, lies on another device than
+// what came before it; a layer that lies elsewhere than its block gets its input moved and its
+// output moved back. On the thread that runs the model.
 class Dispatch {
  public:
   explicit Dispatch(LoadedModel& loaded);  // of which it becomes a part
@@ -46,7 +46,7 @@ class Dispatch {
   const Place host_;
   std::vector<Place> blocks_;
   std::vector<model::HookHandle> hooks_;
-  Place now_;  // where the hidden states are
+  Place now_;                                                         // where the hidden states are
   std::map<std::pair<const void*, const Exec*>, at::Tensor> shared_;  // of this forward
   std::uint64_t moves_ = 0;
 };

@@ -137,8 +137,8 @@ class Estimator {
     }
   }
 
-  // Read-ahead lies on the host. On top of it comes, on the device it goes to, one tensor that is not
-  // quantized yet.
+  // Read-ahead lies on the host. On top of it comes, on the device it goes to, one tensor that is
+  // not quantized yet.
   void add_loading() {
     std::uint64_t total = 0, largest = 0;
     for (const auto& [name, plan] : plans_) {
@@ -149,8 +149,7 @@ class Estimator {
       DeviceNeeds& needs = needs_of(planned_.exec_for(plan->name)->device());
       needs.loading = std::max(needs.loading, bytes_in_memory(*plan));
     }
-    needs_of("cpu").loading +=
-        std::min(total, std::max(options_.stream.queue_bytes, largest));
+    needs_of("cpu").loading += std::min(total, std::max(options_.stream.queue_bytes, largest));
   }
 
   LoadedModel& planned_;

@@ -16,7 +16,9 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kAlignment = 64;  // of a tensor within its mapping
 
-std::uint64_t rounded_up(std::uint64_t value, std::uint64_t to) { return (value + to - 1) / to * to; }
+std::uint64_t rounded_up(std::uint64_t value, std::uint64_t to) {
+  return (value + to - 1) / to * to;
+}
 
 File nameless_file(std::filesystem::path directory) {
   while (!directory.empty() && !std::filesystem::is_directory(directory))

@@ -127,10 +127,10 @@ TEST_F(EmulatedDevices, GiveEverythingBackWhenTheModelEnds) {
 }
 
 TEST_F(EmulatedDevices, RunAModelWhoseBlocksAreSplitBetweenThem) {
-  LoadedModel split = load_model(
-      plugins(), on(R"({"": "emulated:0", "model.layers.0.mlp": "emulated:1",
+  LoadedModel split =
+      load_model(plugins(), on(R"({"": "emulated:0", "model.layers.0.mlp": "emulated:1",
                         "model.layers.1.self_attn.o_proj": "cpu"})",
-                    ""));
+                               ""));
   LoadedModel here = load_model(plugins(), on("cpu", ""));
   EXPECT_LT(relative_error(output_of(split, "llama"), output_of(here, "llama")), 1e-6);
   EXPECT_GE(split.dispatch->moves(), 5u);

@@ -149,9 +149,8 @@ TEST_F(SpooledSave, LeavesNothingAndSaysWhyWhenTheDiskIsFull) {
     EXPECT_TRUE(fs::is_empty(folder_ / "out")) << room;
     {
       const FileSizeLimit limit(room);
-      const Error while_streaming = error_of([&] {
-        quantize(quantized_by("absmax8", kGoldens / "llama"), folder_ / "out/model");
-      });
+      const Error while_streaming = error_of(
+          [&] { quantize(quantized_by("absmax8", kGoldens / "llama"), folder_ / "out/model"); });
       EXPECT_EQ(while_streaming.kind(), ErrorKind::kOs) << while_streaming.what();
     }
     EXPECT_TRUE(fs::is_empty(folder_ / "out")) << room;

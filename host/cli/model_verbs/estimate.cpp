@@ -27,8 +27,8 @@ OrderedJson to_json(const DeviceNeeds& needs) {
 }
 
 void print_table(Session& session, const MemoryNeeds& needs) {
-  std::vector<std::vector<std::string>> rows{{"DEVICE", "WEIGHTS", "OVERHEAD", "KV CACHE",
-                                              "WORKSPACE", "PEAK LOADING", "RUNNING"}};
+  std::vector<std::vector<std::string>> rows{
+      {"DEVICE", "WEIGHTS", "OVERHEAD", "KV CACHE", "WORKSPACE", "PEAK LOADING", "RUNNING"}};
   for (const DeviceNeeds& device : needs.devices) {
     rows.push_back({device.device, mib(device.weights), mib(device.overhead), mib(device.kv_cache),
                     mib(device.workspace), mib(device.peak_while_loading()),
@@ -36,12 +36,13 @@ void print_table(Session& session, const MemoryNeeds& needs) {
   }
   session.print("in MiB");
   session.print(format_table(rows));
-  session.print(fmt::format("the process itself takes {} MiB on the cpu beside this",
-                            mib(needs.process)));
+  session.print(
+      fmt::format("the process itself takes {} MiB on the cpu beside this", mib(needs.process)));
   if (!needs.untold.empty()) {
-    session.print(fmt::format("overhead is not known for {} layers: their plugin tells nothing "
-                              "before they are loaded (the first is {})",
-                              needs.untold.size(), needs.untold.front()));
+    session.print(
+        fmt::format("overhead is not known for {} layers: their plugin tells nothing "
+                    "before they are loaded (the first is {})",
+                    needs.untold.size(), needs.untold.front()));
   }
 }
 
@@ -76,8 +77,9 @@ int estimate(Session& session, const EstimateFlags& flags) {
 
 void add_estimate(Verb root, Session& session) {
   auto flags = std::make_shared<EstimateFlags>();
-  Verb verb = root.verb("estimate", "What memory a model would take on each device; reads headers only",
-                        "  quanthost estimate models/smollm2 --method absmax8 --context 4096");
+  Verb verb =
+      root.verb("estimate", "What memory a model would take on each device; reads headers only",
+                "  quanthost estimate models/smollm2 --method absmax8 --context 4096");
   add_model_options(verb, *flags);
   verb.option("--context", flags->context, "Tokens that the key-value cache holds (default: 2048)")
       .option("--batch", flags->batch, "Sequences at once (default: 1)")

@@ -137,7 +137,9 @@ void File::close() {
 
 MappedFile::MappedFile(const File& file) {
   if (file.size() == 0) return;  // mmap refuses a length of zero
-  void* const address = ::mmap(nullptr, file.size(), PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  // Whoever changes what is mapped changes a copy of his own; nothing is reserved for that ahead.
+  void* const address = ::mmap(nullptr, file.size(), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_NORESERVE, file.descriptor(), 0);
   if (address == MAP_FAILED) fail_errno(file.path(), "map the file into memory", errno);
   bytes_ = {static_cast<const std::byte*>(address), file.size()};
 }

@@ -14,17 +14,11 @@ namespace {
 
 constexpr std::uint64_t kSliceBytes = std::uint64_t{32} << 20;  // of a tensor that may come in rows
 
-// Nothing is read for a tensor that is used where it lies.
-bool stays_in_file(const LoadedModel& loaded, const TensorPlan& plan) {
-  return can_stay_in_file(plan) ||
-         (loaded.spool && plan.device == "cpu" && !plan.quantized && !plan.cast);
-}
-
 std::vector<ReadJob> read_jobs(const LoadedModel& loaded, std::uint64_t queue_bytes) {
   std::vector<ReadJob> jobs;
   for (std::size_t i = 0; i < loaded.plan.size(); ++i) {
     const TensorPlan& plan = loaded.plan[i];
-    if (stays_in_file(loaded, plan)) continue;
+    if (can_stay_in_file(plan)) continue;  // nothing is read
     const auto slices = plan.row_granularity > 0
                             ? row_slices(*plan.stored, plan.row_granularity,
                                          std::min(kSliceBytes, queue_bytes), i, plan.cast)
@@ -200,7 +194,8 @@ void run_load(LoadedModel& loaded, const LoadOptions& options) {
   if (!options.spool_directory.empty())
     loaded.spool = std::make_unique<Spool>(options.spool_directory);
   for (const TensorPlan& plan : loaded.plan) {
-    if (!stays_in_file(loaded, plan)) continue;
+    if (!can_stay_in_file(plan)) continue;
+    plan.stored->will_need();  // the system reads ahead while others are read here
     loaded.context->set_param(plan.name, loaded.spool
                                              ? loaded.spool->leave_in_checkpoint(*plan.stored)
                                              : tensor_in_file(*plan.stored));

@@ -43,7 +43,10 @@ void fail_without_offload_folder(const std::string& name) {
 }
 
 bool can_stay_in_file(const TensorPlan& plan) {
-  return plan.device == "disk" && !plan.quantized && !plan.cast;
+  if (plan.device != "disk" && plan.device != "cpu") return false;
+  if (plan.quantized || plan.cast) return false;
+  const auto address = reinterpret_cast<std::uintptr_t>(plan.stored->view().data());
+  return address % c10::elementSize(to_scalar_type(plan.stored->dtype())) == 0;
 }
 
 at::Tensor tensor_in_file(const StoredTensor& stored) {

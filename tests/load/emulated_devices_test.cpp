@@ -18,7 +18,7 @@ class CountingAllocator : public DeviceAllocator {
  public:
   void* allocate(std::size_t bytes, void* stream) override {
     if (bytes > limit) fail(ErrorKind::kMemory, "{} bytes are more than this device has", bytes);
-    streams_seen |= stream != nullptr;
+    if (stream) streams_seen = true;
     ++live;
     total += bytes;
     return std::aligned_alloc(256, (bytes / 256 + 1) * 256);
@@ -132,7 +132,7 @@ TEST_F(EmulatedDevices, RunAModelWhoseBlocksAreSplitBetweenThem) {
                         "model.layers.1.self_attn.o_proj": "cpu"})",
                                ""));
   LoadedModel here = load_model(plugins(), on("cpu", ""));
-  EXPECT_LT(relative_error(output_of(split, "llama"), output_of(here, "llama")), 1e-6);
+  EXPECT_LT(relative_error(output_of(split, "llama"), output_of(here, "llama")), 1e-5);
   EXPECT_GE(split.dispatch->moves(), 5u);
 }
 
@@ -144,7 +144,7 @@ TEST_F(EmulatedDevices, GetTheSharesThatLimitsGiveThem) {
   const auto used = loaded.device_map.devices();
   EXPECT_NE(std::find(used.begin(), used.end(), "emulated:1"), used.end());
   LoadedModel here = load_model(plugins(), on("cpu", ""));
-  EXPECT_LT(relative_error(output_of(loaded, "llama"), output_of(here, "llama")), 1e-6);
+  EXPECT_LT(relative_error(output_of(loaded, "llama"), output_of(here, "llama")), 1e-5);
 }
 
 TEST_F(EmulatedDevices, NameTheTensorWhenADeviceIsFull) {

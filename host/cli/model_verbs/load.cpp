@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "host/cli/model_verbs/open_model.hpp"
+#include "host/load/offload.hpp"
 
 namespace quanthost::cli {
 namespace {
@@ -11,6 +12,14 @@ constexpr std::uint64_t kWorkingBytes = std::uint64_t{64} << 20;
 // work.
 std::uint64_t promised_bytes(const LoadStats& stats, std::uint64_t queue) {
   return stats.model_bytes + queue + stats.largest_tensor_bytes + kWorkingBytes;
+}
+
+std::uint64_t mapped_bytes(const LoadedModel& loaded) {
+  std::uint64_t sum = 0;
+  for (const TensorPlan& plan : loaded.plan) {
+    if (can_stay_in_file(plan)) sum += plan.stored->bytes();
+  }
+  return sum;
 }
 
 int load(Session& session, const ModelOptions& flags) {
@@ -33,6 +42,7 @@ int load(Session& session, const ModelOptions& flags) {
                                 {"seconds_streaming", stats.seconds_streaming},
                                 {"seconds_finishing", stats.seconds_finishing},
                                 {"bytes_read", stats.bytes_read},
+                                {"bytes_mapped", mapped_bytes(loaded)},
                                 {"bytes_per_second", rate},
                                 {"model_bytes", stats.model_bytes},
                                 {"largest_tensor_bytes", stats.largest_tensor_bytes},
@@ -42,9 +52,11 @@ int load(Session& session, const ModelOptions& flags) {
                                 {"promised_rss_bytes", promised}});
     return 0;
   }
-  session.print(fmt::format("{} loaded in {:.3f} s: {:.1f} MB read at {:.2f} GB/s",
-                            loaded.model->config().architecture, stats.seconds,
-                            static_cast<double>(stats.bytes_read) / 1e6, rate / 1e9));
+  session.print(fmt::format(
+      "{} loaded in {:.3f} s: {:.1f} MB read at {:.2f} GB/s, {:.1f} MB used where they lie",
+      loaded.model->config().architecture, stats.seconds,
+      static_cast<double>(stats.bytes_read) / 1e6, rate / 1e9,
+      static_cast<double>(mapped_bytes(loaded)) / 1e6));
   session.print(fmt::format("planned in {:.3f} s, streamed in {:.3f} s, finished in {:.3f} s",
                             stats.seconds_planning, stats.seconds_streaming,
                             stats.seconds_finishing));

@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "host/devices/registry.hpp"
+#include "host/load/devices.hpp"
 #include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
@@ -39,7 +39,7 @@ class EmulatedDevices : public LoadPipeline {
     static std::array<std::shared_ptr<CountingAllocator>, 2> allocators = [] {
       std::array made{std::make_shared<CountingAllocator>(), std::make_shared<CountingAllocator>()};
       for (std::size_t i = 0; i < made.size(); ++i)
-        devices().open("emulated:" + std::to_string(i)).set_allocator(made[i]);
+        compute_device("emulated:" + std::to_string(i)).set_allocator(made[i]);
       return made;
     }();
     return *allocators[static_cast<std::size_t>(index)];

@@ -256,7 +256,7 @@ TEST_F(RecordedLoad, RefusesADenseWeightOfAnotherShapeThanTheLayers) {
   const Error error = error_of([&] { dequantize_model(loaded, to_qh_dtype(at::kFloat)); });
   EXPECT_EQ(error.kind(), ErrorKind::kValue);
   EXPECT_THAT(error.what(),
-              AllOf(HasSubstr("test.recording"), HasSubstr(name), HasSubstr("shape [2, 3]")));
+              AllOf(HasSubstr("test.recording"), HasSubstr(name), HasSubstr("shape [2,3]")));
 }
 
 TEST_F(RecordedLoad, LeavesNoOutputWhenThePluginFails) {

@@ -16,13 +16,14 @@ struct Situation {
   std::vector<std::string> settings = {};
   Json stored = {};  // the checkpoint's quantization_config
   std::string device_map = {};
+  bool once_it_reads = false;  // the error lies in the tensors
 };
 
 void PrintTo(const Situation& situation, std::ostream* out) { *out << situation.name; }
 
 class TransformersErrors : public LoadPipeline, public testing::WithParamInterface<Situation> {};
 
-TEST_P(TransformersErrors, AreRaisedBeforeAnythingIsRead) {
+TEST_P(TransformersErrors, AreRaisedAsEarlyAsTheyCanBe) {
   const Situation& situation = GetParam();
   const fs::path checkpoint = copy_of("llama");
   if (!situation.stored.is_null()) {
@@ -39,6 +40,7 @@ TEST_P(TransformersErrors, AreRaisedBeforeAnythingIsRead) {
   });
   EXPECT_EQ(error.kind(), situation.kind) << name_of(error.kind()) << ": " << error.what();
   EXPECT_THAT(error.what(), HasSubstr(situation.says));
+  if (situation.once_it_reads) return;
   for (const Trace::Event& event : trace_.events()) EXPECT_NE(event.name, "read");
 }
 
@@ -50,8 +52,9 @@ INSTANTIATE_TEST_SUITE_P(
         Situation{"NeedsAQuantizedModel", ErrorKind::kValue, "was not", "recording_calibrated"},
         Situation{
             "NoQuantMethod", ErrorKind::kValue, "quant_method", "", {}, Json{{"weights", "int8"}}},
+        // A ValueError there; here a method that nobody provides is a plugin that is missing.
         Situation{"UnknownQuantMethod",
-                  ErrorKind::kValue,
+                  ErrorKind::kImport,
                   "aqlm9",
                   "",
                   {},
@@ -84,11 +87,12 @@ INSTANTIATE_TEST_SUITE_P(
                               "bnb_4bit_use_double_quant",
                               kBnb,
                               {"bnb_4bit_use_double_quant=1.5"}},
-                    Situation{"ThresholdThatIsAnInteger",
+                    // There even the integer 6 is none; YAML writes floats without a point too.
+                    Situation{"ThresholdThatIsNoNumber",
                               ErrorKind::kType,
                               "llm_int8_threshold",
                               kBnb,
-                              {"llm_int8_threshold=6"}},
+                              {"llm_int8_threshold=six"}},
                     Situation{"SkipListThatIsNoList",
                               ErrorKind::kType,
                               "llm_int8_skip_modules",
@@ -121,7 +125,9 @@ INSTANTIATE_TEST_SUITE_P(
                               "quant_state",
                               "",
                               {},
-                              Json{{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}}}),
+                              Json{{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}},
+                              "",
+                              true}),
     [](const auto& info) { return std::string(info.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(
@@ -163,6 +169,10 @@ TEST_F(LoadPipeline, RaisesAnImportErrorForAMethodWhosePackagesNobodyProvides) {
   alone.probe_before_first_use = false;
   alone.trust = TrustPolicy::kOff;
   alone.context = SearchContext();  // nothing else is searched
+  alone.context->environment = [](std::string_view name) -> std::optional<std::string> {
+    if (name == "QUANTHOST_PLUGIN_SYSTEM_PATH") return "/nonexistent";
+    return std::nullopt;
+  };
   fs::create_directories(folder_ / "plugins");
   fs::copy_file(fs::path(QH_TEST_BINARY_DIR) / "plugins/qh_bnb4.so", folder_ / "plugins/bnb4.so");
   PluginHost without_kernels(alone);

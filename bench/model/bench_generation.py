@@ -13,9 +13,6 @@ import sys
 import tempfile
 import time
 
-import torch
-import transformers
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -61,7 +58,10 @@ def first_logits(options, dtype):
           f"here the weights ({weights:.0f}, in this type) + {memory - weights:.0f}")
 
 
-def theirs(model_dir, dtype, ids, count, runs):
+def theirs(model_dir, dtype, ids, count, runs, threads):
+    import torch  # only now: a process counts the memory of the one that started it as its own peak
+    import transformers
+    torch.set_num_threads(threads)
     start = time.perf_counter()
     model = transformers.AutoModelForCausalLM.from_pretrained(model_dir, dtype=dtype).eval()
     result = {"load_s": time.perf_counter() - start, "prefill_tokens_per_s": 0.0, "decode_tokens_per_s": 0.0}
@@ -89,13 +89,14 @@ def main():
     parser.add_argument("--decode", type=int, default=64)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    ids = [[(7 * place) % 4000 + 20 for place in range(options.prefill)]]
     for dtype in ("bfloat16", "float32"):
         first_logits(options, dtype)
-        peer = theirs(options.model, dtype, ids, options.decode, options.runs)
-        here = ours(options.build / "bin/model_probe", dict(task="bench", model=options.model, dtype=dtype, ids=ids, count=options.decode,
-                                        runs=options.runs, threads=options.threads))
+    ids = [[(7 * place) % 4000 + 20 for place in range(options.prefill)]]
+    for dtype in ("bfloat16", "float32"):
+        peer = theirs(options.model, dtype, ids, options.decode, options.runs, options.threads)
+        here = ours(options.build / "bin/model_probe",
+                    dict(task="bench", model=options.model, dtype=dtype, ids=ids, count=options.decode, runs=options.runs,
+                         threads=options.threads))
         for key in ("load_s", "prefill_tokens_per_s", "decode_tokens_per_s"):
             ratio = peer[key] / here[key] if key == "load_s" else here[key] / peer[key]
             print(f"{dtype:9} {key:22} here {here[key]:9.3f}  transformers {peer[key]:9.3f}  {ratio:5.2f}x better")

@@ -141,10 +141,12 @@ bool ElfFile::has_sane_sections() const {
     return s.type == SHT_NOBITS ||
            (s.offset <= source_.size() && s.size <= source_.size() - s.offset);
   };
-  return !sections_.empty() && section_names_ < sections_.size() &&
-         sections_[section_names_].type == SHT_STRTAB &&
-         sections_[section_names_].size <= 1024 * 1024 &&
-         std::all_of(sections_.begin(), sections_.end(), inside);
+  if (section_names_ >= sections_.size()) return false;
+  const Section& names = sections_[section_names_];
+  if (names.type != SHT_STRTAB || names.size == 0 || names.size > 1024 * 1024) return false;
+  if (!std::all_of(sections_.begin(), sections_.end(), inside)) return false;
+  // Boost.DLL reads names up to a NUL byte, past the end of a table that has none there.
+  return read_struct<char>(source_, names.offset + names.size - 1) == '\0';
 }
 
 std::string ElfFile::text_at(std::uint64_t table, std::uint64_t table_size,

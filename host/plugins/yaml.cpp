@@ -10,6 +10,7 @@
 #include <streambuf>
 #include <vector>
 
+#include "host/base/utf8.hpp"
 #include "host/plugins/simple_yaml.hpp"
 
 namespace quanthost {
@@ -77,6 +78,8 @@ class JsonBuilder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     check(mark, tag, anchor);
+    // Escapes and damaged files make such; an error message with it could not be written as JSON.
+    if (first_invalid_utf8(value)) refuse(mark, "not UTF-8");
     if (!frames_.empty() && frames_.back().value.is_object() && !frames_.back().has_key) {
       set_key(mark, value);
     } else {

@@ -141,6 +141,7 @@ TEST(Yaml, RefusesWhatCouldGrowOrBeReadTwoWays) {
     EXPECT_THROW(parse_yaml(bad, "t"), Error) << bad;
   }
   EXPECT_THROW(parse_yaml(std::string("a: \0b", 5), "t"), Error);
+  EXPECT_THROW(parse_yaml("a: b\xCA", "t"), Error);
   YamlLimits few;
   few.nodes = 10;
   EXPECT_THROW(parse_yaml("[1,2,3,4,5,6,7,8,9,10]", "t", few), Error);

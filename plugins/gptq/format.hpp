@@ -7,18 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "code_words.hpp"
+
 namespace quanthost::gptq {
-
-// Always inlined: files compiled for one instruction set use them, and must not lend their copies.
-[[gnu::always_inline]] inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
-// `continuous`: code i takes the bits [i * bits, (i + 1) * bits) of a little-endian stream; 2, 3, 4
-// and 8 bits. `planar` ("gptq_p"): 32 codes take `bits` words, cut into planes whose widths divide
-// 32 (3 = 2 + 1, 5 = 4 + 1, 6 = 4 + 2, 7 = 4 + 2 + 1), the lowest bits first; 2 to 8 bits. Where
-// the width itself divides 32 the two are the same.
-enum class WordLayout { continuous, planar };
 
 // How a zero z is stored: v1 ("gptq") as z - 1, v2 ("gptq_v2" and "gptq_p") as z.
 enum class ZeroFormat { v1, v2 };
@@ -26,26 +17,7 @@ enum class ZeroFormat { v1, v2 };
 // Throws qh::Error (value) naming the widths that `layout` holds.
 void check_bits(int bits, WordLayout layout = WordLayout::continuous);
 
-[[gnu::always_inline]] inline int largest_code(int bits) { return (1 << bits) - 1; }
 inline int symmetric_zero(int bits) { return 1 << (bits - 1); }
-
-// Words that hold `codes` codes.
-[[gnu::always_inline]] inline std::int64_t words_for(std::int64_t codes, int bits,
-                                                     WordLayout layout = WordLayout::continuous) {
-  const std::int64_t tail = codes % 32;
-  if (layout == WordLayout::planar && 32 % bits != 0) return (codes / 32 + (tail > 0)) * bits;
-  return codes / 32 * bits + ceil_div(tail * bits, 32);
-}
-
-// Code `index` of a continuous stream whose words lie `stride` apart.
-[[gnu::always_inline]] inline std::uint32_t code_at(const std::uint32_t* words, std::int64_t stride,
-                                                    std::int64_t index, int bits) {
-  const std::int64_t word = index * bits / 32;
-  const int shift = static_cast<int>(index * bits % 32);
-  std::uint32_t code = words[word * stride] >> shift;
-  if (shift + bits > 32) code |= words[(word + 1) * stride] << (32 - shift);
-  return code & static_cast<std::uint32_t>(largest_code(bits));
-}
 
 // One stream: `count` codes `code_stride` apart, in words `word_stride` apart. Packing writes every
 // word of the stream; bits that belong to no code are 0. A code above largest_code(bits) is

@@ -17,6 +17,8 @@ void expect_conformant(const char* plugin) {
 
 TEST(GptqCpuPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_PROVIDER); }
 
+TEST(GptqEmulatedPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_EMULATED_PROVIDER); }
+
 TEST(GptqPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_PLUGIN); }
 
 }  // namespace

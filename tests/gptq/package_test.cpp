@@ -5,11 +5,9 @@
 
 #include <cmath>
 #include <cstring>
-#include <quanthost/cpu/formats.hpp>
-#include <random>
 
-#include "format.hpp"
 #include "package/cpu_package.hpp"
+#include "tests/gptq/random_weight.hpp"
 #include "tests/quanto/serial_host.hpp"
 
 namespace quanthost::gptq {
@@ -18,58 +16,6 @@ namespace {
 using quanthost::testing::last_error;
 using quanthost::testing::SerialExec;
 using ::testing::HasSubstr;
-
-struct Shape {
-  int bits;
-  std::int64_t inputs, outputs, group_size;
-  bool act_order;
-};
-
-template <typename T>
-constexpr qh_dtype kDtype = qh::kFloat32;
-template <>
-constexpr qh_dtype kDtype<cpu::Float16> = qh::kFloat16;
-template <>
-constexpr qh_dtype kDtype<cpu::BFloat16> = qh::kBfloat16;
-
-template <typename T>
-std::vector<T> random_floats(std::int64_t count, unsigned seed, float size = 1.0f) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, size);
-  std::vector<T> values;
-  for (std::int64_t i = 0; i < count; ++i) values.push_back(cpu::from_float<T>(normal(random)));
-  return values;
-}
-
-// A random weight, its packed form, and the dense matrix that the format defines.
-template <typename T>
-struct RandomWeight {
-  std::vector<std::uint32_t> qweight, qzeros;
-  std::vector<T> scales;
-  std::vector<std::int32_t> g_idx;
-  std::vector<T> dense;
-  qh_gptq_weight abi;
-
-  explicit RandomWeight(const Shape& s) {
-    std::mt19937 random(11);
-    const std::int64_t groups = groups_of(s.inputs, s.group_size);
-    const auto codes_of = [&](std::int64_t count) {
-      std::vector<std::uint8_t> codes;
-      for (std::int64_t i = 0; i < count; ++i)
-        codes.push_back(static_cast<std::uint8_t>(random() & ((1u << s.bits) - 1u)));
-      return codes;
-    };
-    const auto codes = codes_of(s.inputs * s.outputs), zeros = codes_of(groups * s.outputs);
-    scales = random_floats<T>(groups * s.outputs, 5, 0.05f);
-    g_idx = consecutive_groups(s.inputs, s.group_size);
-    if (s.act_order) std::shuffle(g_idx.begin(), g_idx.end(), random);
-    qweight = pack_weight(codes, s.inputs, s.outputs, s.bits);
-    qzeros = pack_zeros(zeros, groups, s.outputs, s.bits);
-    dense = gptq::dequantize<T>(codes, zeros, scales, g_idx, s.outputs);
-    abi = {sizeof(abi),   s.bits,        s.inputs,     s.outputs, groups,    qweight.data(),
-           qzeros.data(), scales.data(), g_idx.data(), nullptr,   kDtype<T>, 0};
-  }
-};
 
 class GptqPackage : public ::testing::Test {
  protected:
@@ -139,24 +85,6 @@ class GptqShapes : public GptqPackage, public ::testing::WithParamInterface<Shap
       });
     }
   }
-  template <typename T>
-  void expect_product(const RandomWeight<T>& w, const std::vector<T>& x, const std::vector<T>& bias,
-                      const std::vector<T>& y, std::int64_t batch, double type_error) {
-    const std::int64_t inputs = w.abi.inputs, outputs = w.abi.outputs;
-    const auto value = [](const std::vector<T>& values, std::int64_t i) {
-      return static_cast<double>(cpu::to_float(values[static_cast<std::size_t>(i)]));
-    };
-    for (std::int64_t t = 0; t < batch; ++t)
-      for (std::int64_t n = 0; n < outputs; ++n) {
-        double sum = value(bias, n), size = std::abs(sum);
-        for (std::int64_t k = 0; k < inputs; ++k) {
-          const double term = value(x, t * inputs + k) * value(w.dense, k * outputs + n);
-          sum += term;
-          size += std::abs(term);
-        }
-        ASSERT_NEAR(value(y, t * outputs + n), sum, type_error * size) << t << ", " << n;
-      }
-  }
 };
 
 TEST_P(GptqShapes, DequantizeToTheFormatsBits) {
@@ -180,17 +108,7 @@ TEST_P(GptqShapes, GiveTheGradientOfTheInput) {
     const qh_gptq_product_args args{sizeof(args), qh::kFloat32, g.data(),     nullptr,
                                     dx.data(),    batch,        qh::kFloat32, 0};
     ASSERT_EQ(table.backward_input(self, &exec.abi, &w.abi, &args), QH_OK) << last_error.message;
-    for (std::int64_t t = 0; t < batch; ++t)
-      for (std::int64_t k = 0; k < inputs; ++k) {
-        double sum = 0.0, size = 0.0;
-        for (std::int64_t n = 0; n < outputs; ++n) {
-          const double term = static_cast<double>(g[static_cast<std::size_t>(t * outputs + n)]) *
-                              w.dense[static_cast<std::size_t>(k * outputs + n)];
-          sum += term;
-          size += std::abs(term);
-        }
-        ASSERT_NEAR(dx[static_cast<std::size_t>(t * inputs + k)], sum, 1e-5 * size);
-      }
+    expect_gradient(w, g, dx, batch, 1e-5);
   });
 }
 

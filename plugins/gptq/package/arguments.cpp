@@ -45,7 +45,7 @@ FloatType float_type(qh_dtype dtype, const char* what) {
                   "GPTQ kernels take float32, float16 and bfloat16");
 }
 
-Matrix checked_weight(const qh_gptq_weight* theirs) {
+Matrix checked_weight(const qh_gptq_weight* theirs, Memory memory) {
   if (!theirs) throw qh::Error(QH_ERR_VALUE, "the weight is missing");
   const qh_gptq_weight w = qh::copy_sized(theirs);
   check_bits(w.bits);
@@ -56,8 +56,10 @@ Matrix checked_weight(const qh_gptq_weight* theirs) {
   need(w.qzeros, w.groups * w.outputs, "qzeros");
   need(w.scales, w.groups * w.outputs, "scales");
   need(w.g_idx, w.inputs, "g_idx");
-  check_group_index({w.g_idx, static_cast<std::size_t>(w.inputs)}, w.groups);
-  if (w.input_order) check_permutation(w.input_order, w.inputs);
+  if (memory == Memory::host) {
+    check_group_index({w.g_idx, static_cast<std::size_t>(w.inputs)}, w.groups);
+    if (w.input_order) check_permutation(w.input_order, w.inputs);
+  }
   return {w.bits,    w.inputs,     w.outputs, w.groups,
           w.qweight, w.qzeros,     w.scales,  float_type(w.scale_dtype, "the scale"),
           w.g_idx,   w.input_order};

@@ -124,7 +124,8 @@ qh_status backward_input(qh_package* self, const qh_exec* abi, const qh_gptq_wei
 
 const qh_gptq_kernels& cpu_package_table() {
   static constexpr qh_gptq_kernels table = {
-      sizeof(qh_gptq_kernels), 0, sort_rows, dequantize, forward, backward_input};
+      sizeof(qh_gptq_kernels), 0,       sort_rows, dequantize, forward,
+      backward_input,          nullptr, nullptr,   nullptr};
   return table;
 }
 

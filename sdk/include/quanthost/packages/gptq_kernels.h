@@ -5,9 +5,11 @@
  * on the number of threads nor on chance.
  *
  * All pointers are to contiguous memory on exec's device, with any alignment that their element
- * type allows. Work is queued on exec's stream and not waited for. Failures are recorded with the
- * host (QH_ERR_VALUE for sizes, types and ranges that do not fit, QH_ERR_NOT_IMPLEMENTED for what
- * the provider leaves out), and outputs are then undefined.
+ * type allows. Work is queued on exec's stream and not waited for, but for sort_rows, which ends
+ * with its work done. On the CPU g_idx and input_order are checked, elsewhere the caller answers
+ * for them. Failures are recorded with the host (QH_ERR_VALUE for sizes, types and ranges that do
+ * not fit, QH_ERR_NOT_IMPLEMENTED for what the provider leaves out), and outputs are then
+ * undefined.
  */
 #ifndef QUANTHOST_PACKAGES_GPTQ_KERNELS_H
 #define QUANTHOST_PACKAGES_GPTQ_KERNELS_H
@@ -52,6 +54,33 @@ typedef struct qh_gptq_product_args {
   uint32_t reserved;
 } qh_gptq_product_args;
 
+/* How a row's group gets its scale and zero: over the range of its values with 0, or by the search
+ * of the shrunk range whose summed |error|^mse_exponent is least (0: none). */
+typedef struct qh_gptq_grid_options {
+  uint32_t struct_size;
+  int32_t bits;
+  int32_t symmetric;
+  float mse_exponent;
+} qh_gptq_grid_options;
+
+/* GPTQ's sweep over the columns of a weight, in the order of the sweep. Float32. */
+typedef struct qh_gptq_sweep_args {
+  uint32_t struct_size;
+  int32_t fixed_grids; /* scales and zeros are read, not found on the way */
+  int64_t rows;
+  int64_t columns;
+  int64_t group_size; /* columns of a group; the last one may be short */
+  int64_t groups;
+  const qh_gptq_grid_options* grid;
+  float* weight;           /* [rows, columns], destroyed */
+  const float* upper;      /* [columns, columns]: U with U^T U = H^-1 */
+  const int32_t* group_of; /* [columns] */
+  float* scales;           /* [rows, groups] */
+  uint8_t* zeros;          /* [rows, groups] */
+  uint8_t* codes;          /* [rows, columns] */
+  float* losses;           /* [rows]: half the sum of squared errors over U's diagonal */
+} qh_gptq_sweep_args;
+
 typedef struct qh_gptq_kernels {
   uint32_t struct_size;
   uint32_t flags; /* 0 */
@@ -73,6 +102,19 @@ typedef struct qh_gptq_kernels {
   /* output [batch, inputs] = input [batch, outputs] · Wᵀ: the gradient of forward's input. */
   qh_status (*backward_input)(qh_package* self, const qh_exec* exec, const qh_gptq_weight* weight,
                               const qh_gptq_product_args* args);
+
+  /* Quantizing on exec's device. NULL where the provider leaves it to the quantizer's own code. */
+
+  /* hessian [columns, columns], float32 = keep * hessian + factor * X^T X, with X [tokens, columns]
+   * of float32, float16 or bfloat16, whose products are exact. */
+  qh_status (*add_to_hessian)(qh_package* self, const qh_exec* exec, qh_dtype dtype,
+                              const void* inputs, int64_t tokens, int64_t columns, float keep,
+                              float factor, float* hessian);
+  /* Scales and zeros [rows, groups] of consecutive groups of a float32 weight [rows, columns]. */
+  qh_status (*find_grids)(qh_package* self, const qh_exec* exec,
+                          const qh_gptq_grid_options* options, const float* weight, int64_t rows,
+                          int64_t columns, int64_t group_size, float* scales, uint8_t* zeros);
+  qh_status (*sweep)(qh_package* self, const qh_exec* exec, const qh_gptq_sweep_args* args);
 } qh_gptq_kernels;
 
 #ifdef __cplusplus

@@ -36,7 +36,17 @@ State& state() {
   return *instance;
 }
 
+thread_local const Destination* t_destination = nullptr;
+
 }  // namespace
+
+Scope::Scope(const Destination* destination) : before_(t_destination) {
+  t_destination = destination;
+}
+
+Scope::~Scope() { t_destination = before_; }
+
+const Destination* destination() { return t_destination; }
 
 void set_sink(Sink sink) {
   std::lock_guard lock(state().mutex);
@@ -45,12 +55,19 @@ void set_sink(Sink sink) {
 
 void set_level(Level level) { state().level = static_cast<int>(level); }
 
-Level level() { return static_cast<Level>(state().level.load(std::memory_order_relaxed)); }
+Level level() {
+  if (t_destination) return t_destination->level;
+  return static_cast<Level>(state().level.load(std::memory_order_relaxed));
+}
 
 void write(Level level, std::string_view source, std::string_view message) {
   if (level < log::level()) return;
+  if (t_destination && t_destination->sink) {
+    t_destination->sink(level, source, message);
+    return;
+  }
   std::shared_ptr<Sink> sink;
-  {
+  if (!t_destination) {
     std::lock_guard lock(state().mutex);
     sink = state().sink;
   }

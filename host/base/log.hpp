@@ -27,6 +27,25 @@ void set_level(Level level);  // the default is kWarn; QUANTHOST_LOG=trace|debug
                               // overrides it
 Level level();
 
+// Where one host of an application logs. Entered by a thread for as long as it works for that host;
+// outside of any, set_sink and set_level count.
+struct Destination {
+  Level level = Level::kWarn;
+  Sink sink;  // empty: lines on stderr
+};
+class Scope {
+ public:
+  explicit Scope(const Destination* destination);  // borrowed; null: none
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+  ~Scope();
+
+ private:
+  const Destination* const before_;
+};
+// Of this thread, to be entered by the threads that work for it. Null outside of any.
+const Destination* destination();
+
 // Any thread. `source` is a plugin id or a part of the host, e.g. "load".
 void write(Level level, std::string_view source, std::string_view message);
 

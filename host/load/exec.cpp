@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "host/base/call_error.hpp"
+#include "host/base/log.hpp"
 #include "host/load/devices.hpp"
 #include "host/load/host_memory.hpp"
 
@@ -50,8 +51,10 @@ qh_status parallel_ranges(std::int64_t count, std::int64_t grain, qh_range_fn bo
   std::mutex mutex;
   std::optional<Error> first;  // a worker's error has to reach the thread that asked
   std::int64_t first_begin = 0;
+  const log::Destination* destination = log::destination();
   at::parallel_for(0, count, std::max<std::int64_t>(grain, 1),
                    [&](std::int64_t begin, std::int64_t end) {
+                     const log::Scope logging(destination);
                      const qh_status status = body(arg, begin, end);
                      if (status == QH_OK) return;
                      Error error = take_call_error(status);

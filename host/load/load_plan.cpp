@@ -6,6 +6,7 @@
 #include <set>
 
 #include "host/base/log.hpp"
+#include "host/load/attach_quantizer.hpp"
 #include "host/load/balanced_memory.hpp"
 #include "host/load/devices.hpp"
 #include "host/load/dtype_plan.hpp"
@@ -15,9 +16,8 @@
 #include "host/load/tensor_plan.hpp"
 
 namespace quanthost {
-namespace {
 
-void report(LoadedModel& loaded, std::vector<Diagnostic> diagnostics) {
+void report_diagnostics(LoadedModel& loaded, std::vector<Diagnostic> diagnostics) {
   for (Diagnostic& diagnostic : diagnostics) {
     const std::string text = diagnostic.hint.empty()
                                  ? diagnostic.message
@@ -30,6 +30,8 @@ void report(LoadedModel& loaded, std::vector<Diagnostic> diagnostics) {
     loaded.diagnostics.push_back(std::move(diagnostic));
   }
 }
+
+namespace {
 
 // What this load may use: the devices used without being named, and those that the request names.
 std::vector<std::string> devices_for(const LoadOptions& options) {
@@ -127,7 +129,15 @@ void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedMod
                             ? config_for_pre_quantized(opened.spec(), *chosen->checkpoint_config,
                                                        options.quantization)
                             : config_for_quantizing(opened.spec(), options.quantization);
-  for (const std::string& warning : config.warnings) report(loaded, {{true, warning, ""}});
+  attach_quantizer(loaded, opened, std::move(config), options);
+}
+
+}  // namespace
+
+void attach_quantizer(LoadedModel& loaded, const OpenedPlan& opened, MethodConfig config,
+                      const LoadOptions& options) {
+  for (const std::string& warning : config.warnings)
+    report_diagnostics(loaded, {{true, warning, ""}});
 
   loaded.session = std::make_unique<Session>();
   for (const PlannedPackage& package : opened.packages()) {
@@ -146,6 +156,8 @@ void create_quantizer(PluginHost& plugins, const LoadOptions& options, LoadedMod
                                                  opened.plugin().manifest().id, std::move(config),
                                                  *loaded.session, options.trace);
 }
+
+namespace {
 
 at::ScalarType choose_dtype(const LoadOptions& options, const Checkpoint& checkpoint,
                             Quantizer* quantizer) {
@@ -214,9 +226,9 @@ void place_modules(const LoadOptions& options, LoadedModel& loaded,
   } else if (options.device_map.strategy) {
     loaded.device_map = infer_map(options, loaded, outline);
     if (loaded.quantizer) {
-      report(loaded,
-             loaded.quantizer->validate_environment(loaded.device_map, to_qh_dtype(loaded.dtype),
-                                                    devices_for(options), MapState::kInferred));
+      report_diagnostics(loaded, loaded.quantizer->validate_environment(
+                                     loaded.device_map, to_qh_dtype(loaded.dtype),
+                                     devices_for(options), MapState::kInferred));
     }
   } else {
     loaded.device_map = DeviceMap::whole("cpu");
@@ -228,6 +240,8 @@ void place_modules(const LoadOptions& options, LoadedModel& loaded,
   }
 }
 
+}  // namespace
+
 void register_services() {
   static const bool once = [] {
     for (const char* id : {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID,
@@ -238,8 +252,6 @@ void register_services() {
   }();
   (void)once;
 }
-
-}  // namespace
 
 std::shared_ptr<Exec> LoadedModel::exec_for(const std::string& module) const {
   const std::string device = device_map.find(module).value_or("cpu");
@@ -268,8 +280,8 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
     const qh_dtype asked = options.dtype.empty() || options.dtype == "auto"
                                ? qh_dtype{}
                                : qh_dtype_named(options.dtype);
-    report(loaded, quantizer->validate_environment(requested, asked, devices_for(options),
-                                                   MapState::kAsRequested));
+    report_diagnostics(loaded, quantizer->validate_environment(
+                                   requested, asked, devices_for(options), MapState::kAsRequested));
   }
   loaded.dtype = choose_dtype(options, *loaded.checkpoint, quantizer);
   if (quantizer && !options.device_map.strategy)

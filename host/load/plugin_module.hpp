@@ -44,6 +44,9 @@ class PluginModule final : public model::Layer {
     state_ = nullptr;
   }  // the state goes back to whoever made it; the module is of no more use
 
+  // What `state` needs while it lives, for a module that outlives its quantizer's owner.
+  void keep(std::shared_ptr<const void> needed) { needed_ = std::move(needed); }
+
   at::Tensor forward(const at::Tensor& input) override;
   at::Tensor compute(const at::Tensor& input);  // forward without autograd
   at::Tensor gradient(const at::Tensor& grad_output, const at::Tensor& input);
@@ -72,6 +75,7 @@ class PluginModule final : public model::Layer {
   }
   [[noreturn]] void fail_call(qh_status status, const char* doing) const;
 
+  std::shared_ptr<const void> needed_;
   std::shared_ptr<const ModuleClass> class_;
   qh_module* state_;
   std::string full_name_;

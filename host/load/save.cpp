@@ -154,7 +154,7 @@ void save_model(LoadedModel& loaded, const std::filesystem::path& directory,
     for (const auto& [name, text] : quantizer->saved_files(*loaded.context))
       write_plain_file(output.path(), name, text);
   }
-  copy_companion_files(loaded.checkpoint->directory(), output.path());
+  if (loaded.checkpoint) copy_companion_files(loaded.checkpoint->directory(), output.path());
   output.commit();
   if (options.progress) options.progress->end();
 }

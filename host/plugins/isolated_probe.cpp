@@ -74,8 +74,9 @@ ProbeResult read_report(const IsolatedResult& process, std::chrono::milliseconds
 
 std::optional<std::filesystem::path> find_probe_helper(const SearchContext& context) {
   const std::filesystem::path& here = context.library_directory;
+  // From bin or lib, and from lib/x86_64-linux-gnu.
   for (const std::filesystem::path& directory :
-       {here, here / "../bin", here / "../libexec/quanthost",
+       {here, here / "../bin", here / "../libexec/quanthost", here / "../../libexec/quanthost",
         std::filesystem::path(QUANTHOST_LIBEXEC_DIR)}) {
     std::error_code error;
     const auto path = std::filesystem::canonical(directory / "quanthost-probe", error);

@@ -102,6 +102,9 @@ std::vector<SearchDirectory> plugin_search_path(const SearchContext& context) {
     path.add(here.parent_path() / "plugins", "next to the library");
     path.add(here / "quanthost" / "plugins", "next to the library");
     path.add(here.parent_path() / "lib" / "quanthost" / "plugins", "next to the library");
+    // Where libraries lie in a folder of their architecture: bin and lib/x86_64-linux-gnu.
+    path.add(here.parent_path() / QUANTHOST_LIBDIR / "quanthost" / "plugins",
+             "next to the library");
   }
   return path.take();
 }

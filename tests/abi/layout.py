@@ -4,6 +4,8 @@
     layout.py check  --include DIR --recorded FILE …      fails when a recorded line is gone or changed
     layout.py record --include DIR --recorded FILE …      writes the record anew (only while the ABI is 0.x, or for additions)
 
+With --library the same for quanthost.h, the C face of libquanthost.so, whose version is its SOVERSION.
+
 A recorded field may never move, change its size or disappear; new fields and structs may come. The version of the ABI that
 the record was made for has to have an entry in the changelog.
 """
@@ -16,11 +18,12 @@ import sys
 import tempfile
 
 # Several plain fields, as in `int64_t a, b;`, do not occur in the headers: one field a line keeps them readable.
-STRUCT = re.compile(r"typedef struct (qh_\w+) \{(.*?)\n\} (qh_\w+);", re.S)
+STRUCT = re.compile(r"typedef struct ((?:qh|quanthost)_\w+) \{(.*?)\n\} \w+;", re.S)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 FUNCTION_POINTER = re.compile(r"\(\*(\w+)\)\s*\(")
 PLAIN_FIELD = re.compile(r"(\w+)\s*(?:\[\w+\])?$")
 DEFINE = re.compile(r"#define (QH_\w+) (\d+u?|\"[^\"]*\")")
+SIGNATURE = re.compile(r"(?:QUANTHOST_API |typedef )(\w[^;{}]*\([^;{}]*\));")  # functions, and types of callbacks
 ENUM = re.compile(r"enum \{(.*?)\}", re.S)
 
 
@@ -35,17 +38,19 @@ def fields_of(body):
         yield match.group(1), statement
 
 
-def read_headers(include):
+def read_headers(include, library=None):
     text = ""
-    for header in sorted((include / "quanthost" / "abi").glob("*.h")):
+    folder = include / "quanthost"
+    for header in [folder / "quanthost.h"] if library else sorted((folder / "abi").glob("*.h")):
         text += COMMENT.sub("", header.read_text())
     return text
 
 
-def layout(include, compiler):
-    text = read_headers(include)
-    program = ["#include <quanthost/abi.h>", "#include <stddef.h>", "#include <stdio.h>", "int main(void) {"]
-    for name, body, _ in STRUCT.findall(text):
+def layout(include, compiler, library=None):
+    text = read_headers(include, library)
+    header = "quanthost" if library else "abi"
+    program = [f"#include <quanthost/{header}.h>", "#include <stddef.h>", "#include <stdio.h>", "int main(void) {"]
+    for name, body in STRUCT.findall(text):
         program.append(f'printf("struct {name} align %zu\\n", _Alignof({name}));')
         for field, declaration in fields_of(body):
             declaration = declaration.replace('"', "'")
@@ -61,6 +66,8 @@ def layout(include, compiler):
     for constant, value in DEFINE.findall(text):
         if not constant.startswith("QH_ABI_"):
             program.append(f'printf("define {constant} = %s\\n", {escaped(value)});')
+    for signature in SIGNATURE.findall(text) if library else []:
+        program.append(f'printf("signature {" ".join(signature.split())}\\n");')
     program += ["return 0;", "}"]
     with tempfile.TemporaryDirectory() as folder:
         source, binary = pathlib.Path(folder, "layout.c"), pathlib.Path(folder, "layout")
@@ -91,13 +98,14 @@ def main():
     parser.add_argument("--compiler", default="cc")
     parser.add_argument("--recorded", type=pathlib.Path)
     parser.add_argument("--changelog", type=pathlib.Path)
+    parser.add_argument("--library", metavar="SOVERSION", help="quanthost.h instead of the plugin ABI")
     args = parser.parse_args()
 
-    now, version = layout(args.include, args.compiler), abi_version(args.include)
+    now, version = layout(args.include, args.compiler, args.library), args.library or abi_version(args.include)
     if args.action == "print":
         print("\n".join(now))
         return 0
-    header = f"# Layout of plugin ABI {version}. Written by tests/abi/layout.py record."
+    header = f"# Layout of {'libquanthost.so' if args.library else 'plugin ABI'} {version}. Written by tests/abi/layout.py record."
     if args.changelog and f"## {version}" not in args.changelog.read_text():
         print(f"{args.changelog} has no entry for ABI {version}")
         return 1

@@ -70,6 +70,7 @@ qh_status read_file(qh_model* model, qh_str name, qh_str_sink out) {
     if (file.empty() || file != file.filename() || file == ".." || file == ".") {
       fail(ErrorKind::kValue, "\"{}\" is no plain file name", from_abi(name));
     }
+    if (!ModelContext::from_abi(model).checkpoint()) return;  // absent, as every file of it
     const std::filesystem::path path = checkpoint_of(model).directory() / file;
     if (!std::filesystem::exists(path)) return;
     const std::string text = read_text_file(path, kMaxFileBytes);

@@ -1,0 +1,53 @@
+# `cpack -G DEB` and `cpack -G TGZ`. The components of each are chosen in cpack_components.cmake.in.
+set(CPACK_PACKAGE_NAME quanthost)
+set(CPACK_PACKAGE_VENDOR "quanthost")
+set(CPACK_PACKAGE_CONTACT "quanthost developers <quanthost@example.org>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "A host for quantizer plugins behind a stable C ABI")
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_PACKAGE_FILE_NAME ${PROJECT_NAME}-${PROJECT_VERSION}-linux-${CMAKE_SYSTEM_PROCESSOR})
+set(CPACK_GENERATOR TGZ DEB)
+set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR}/packages)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_THREADS 0)
+set(CPACK_VERBATIM_VARIABLES ON)
+list(JOIN QUANTHOST_BACKENDS " " QUANTHOST_BACKENDS_WORDS)
+configure_file(cmake/cpack_components.cmake.in ${PROJECT_BINARY_DIR}/package/cpack_components.cmake @ONLY)
+set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_BINARY_DIR}/package/cpack_components.cmake)
+
+# -- .deb: sdk for every machine; host, command and each backend for this one ---------------------------------------------
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS OFF)
+if(QUANTHOST_TORCH_DIR)
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${QUANTHOST_TORCH_DIR}/lib)
+endif()
+set(_same "(= ${PROJECT_VERSION})")
+
+set(CPACK_DEBIAN_SDK_PACKAGE_NAME quanthost-sdk)
+set(CPACK_DEBIAN_SDK_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_SDK_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_SDK_PACKAGE_SHLIBDEPS OFF)
+set(CPACK_COMPONENT_SDK_DESCRIPTION "Write quantizer plugins for quanthost: the ABI in C99, its C++ face, the kernel layer,
+CMake functions and a template. Depends on nothing.")
+
+set(CPACK_DEBIAN_HOST_PACKAGE_NAME quanthost-host)
+set(CPACK_DEBIAN_HOST_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_HOST_PACKAGE_SUGGESTS "quanthost-sdk ${_same}, quanthost-plugin-bnb4, quanthost-plugin-quanto, quanthost-plugin-gptq")
+set(CPACK_COMPONENT_HOST_DESCRIPTION "Embed quanthost: libquanthost.so with its C and C++ headers.
+LibTorch is looked for in /usr/lib/quanthost/libtorch (a link to a LibTorch, or to the torch folder of its Python package)
+and where the loader looks.")
+
+set(CPACK_DEBIAN_CLI_PACKAGE_NAME quanthost)
+set(CPACK_DEBIAN_CLI_PACKAGE_DEPENDS "quanthost-host ${_same}")
+set(CPACK_DEBIAN_CLI_PACKAGE_SUGGESTS "quanthost-sdk ${_same}, quanthost-plugin-bnb4, quanthost-plugin-quanto, quanthost-plugin-gptq")
+set(CPACK_COMPONENT_CLI_DESCRIPTION "The quanthost command: lists and explains quantizer plugins, loads, runs and quantizes models.")
+
+foreach(_backend ${QUANTHOST_BACKENDS})
+  string(TOUPPER "plugin-${_backend}" _upper)
+  set(CPACK_DEBIAN_${_upper}_PACKAGE_NAME quanthost-plugin-${_backend})
+  set(CPACK_DEBIAN_${_upper}_PACKAGE_SUGGESTS quanthost)
+  set(CPACK_COMPONENT_${_upper}_DESCRIPTION "The ${_backend} backend of quanthost: its quantizer and kernels.")
+endforeach()
+include(CPack)

@@ -1,0 +1,2 @@
+/* quanthost.h compiles alone, as C99. */
+#include <quanthost/quanthost.h>

@@ -65,7 +65,7 @@ class LineReader {
     std::size_t end = 0;
     while (end < rest_.size() && (is_word(rest_[end]) || (end > 0 && rest_[end] == '-'))) ++end;
     std::string name(take(end));
-    if (name.empty() || take(1) != ":") throw Unusual{};
+    if (plain_scalar_value(name).is_null() || take(1) != ":") throw Unusual{};
     if (!rest_.empty() && take(1) != " ") throw Unusual{};
     skip_spaces();
     return name;

@@ -90,6 +90,8 @@ TEST(SimpleYaml, LeavesEverythingElseToTheFullParser) {
                            "a: \"x\" y\n",
                            "a: -1\n",
                            "a: .inf\n",
+                           "null: 1\n",
+                           "{Null: 1}",
                            "<<: 1\n"}) {
     EXPECT_FALSE(simple(text)) << text;
   }

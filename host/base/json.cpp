@@ -37,7 +37,8 @@ Json parse_json(std::string_view text, std::string_view where) {
     return Json::parse(text);
   } catch (const Json::parse_error& e) {
     throw Error(ErrorKind::kValue,
-                fmt::format("{}: not valid JSON at byte {}: {}", where, e.byte, e.what()));
+                fmt::format("{}: not valid JSON at byte {}: {}", where, e.byte, e.what()),
+                "the file is damaged or was edited by hand: correct it there, or get it again");
   } catch (const Json::exception& e) {  // a number that fits no type
     throw Error(ErrorKind::kValue, fmt::format("{}: not valid JSON: {}", where, e.what()));
   }

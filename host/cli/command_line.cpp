@@ -1,33 +1,53 @@
 #include "host/cli/command_line.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <map>
+#include <sstream>
 
 #include "host/base/nearest_name.hpp"
 #include "host/cli/exit_code.hpp"
 
 namespace quanthost::cli {
 
-struct Verb::Runs {
-  std::map<const CLI::App*, std::function<int()>> by_app;
+struct Verb::Tables {
+  std::map<const CLI::App*, std::function<int()>> runs;
+  std::map<const CLI::App*, VerbEntry> entries;  // without the verbs below, which CLI11 keeps
 };
 
 namespace {
 
-const CLI::App& chosen(const CLI::App& app) {
+CLI::App& chosen(CLI::App& app) {
   const auto below = app.get_subcommands();
   return below.empty() ? app : chosen(*below.front());
 }
 
-std::vector<std::string> names_of_verbs(const CLI::App& app) {
+std::vector<CLI::App*> verbs_of(CLI::App& app) {
+  return app.get_subcommands([](CLI::App*) { return true; });
+}
+
+std::vector<std::string> names_of_verbs(CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
-    names.push_back(verb->get_name());
+  for (const CLI::App* verb : verbs_of(app)) names.push_back(verb->get_name());
   return names;
 }
 
-std::vector<std::string> names_of_options(const CLI::App& app) {
+// "plugins list"; empty for the program itself.
+std::string path_of(CLI::App* app) {
+  if (!app->get_parent()) return "";
+  const std::string above = path_of(app->get_parent());
+  return above.empty() ? app->get_name() : above + " " + app->get_name();
+}
+
+std::string command_of(CLI::App* app) {
+  const std::string path = path_of(app);
+  return path.empty() ? "quanthost" : "quanthost " + path;
+}
+
+std::vector<std::string> names_of_options(CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* at = &app; at; at = at->get_parent()) {
     for (const CLI::Option* option : at->get_options()) {
@@ -37,33 +57,70 @@ std::vector<std::string> names_of_options(const CLI::App& app) {
   return names;
 }
 
+// The option in this verb or above it; null when there is none.
+CLI::Option* find_option(CLI::App* app, const std::string& long_name) {
+  for (; app; app = app->get_parent()) {
+    if (CLI::Option* option = app->get_option_no_throw("--" + long_name)) return option;
+  }
+  return nullptr;
+}
+
+CLI::Validator one_of(const std::vector<std::string>& allowed) {
+  const std::string list = fmt::format("{}", fmt::join(allowed, ", "));
+  const auto check = [allowed, list](const std::string& value) {
+    if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return std::string();
+    return fmt::format("'{}' is not one of {}", value, list);
+  };
+  return {check, fmt::format("{{{}}}", fmt::join(allowed, ","))};
+}
+
 // What was not understood, and what may have been meant.
-CommandError usage_error(const CLI::App& root, const CLI::ParseError& error) {
-  const CLI::App& app = chosen(root);
+CommandError usage_error(CLI::App& root, const CLI::ParseError& error) {
+  CLI::App& app = chosen(root);
   const auto left = root.remaining(true);
+  const std::string see = fmt::format("see '{} --help'", command_of(&app));
   if (!dynamic_cast<const CLI::ExtrasError*>(&error) || left.empty()) {
-    return {ExitCode::kUsage, ErrorKind::kValue, error.what(),
-            fmt::format("see '{} --help'",
-                        app.get_display_name().empty() ? "quanthost" : app.get_display_name())};
+    std::string what = error.what();
+    if (dynamic_cast<const CLI::RequiredError*>(&error))
+      what = fmt::format("the argument {} is missing", what.substr(0, what.find(' ')));
+    return {ExitCode::kUsage, ErrorKind::kValue, fmt::format("{}: {}", command_of(&app), what),
+            see};
   }
   const std::string& word = left.front();
   const bool is_option = word.starts_with('-');
   const auto known = is_option ? names_of_options(app) : names_of_verbs(app);
   const auto nearest = nearest_name(word.substr(0, word.find('=')), known);
+  const auto first_level = names_of_verbs(root);
+  const bool of_root = std::find(first_level.begin(), first_level.end(), word) != first_level.end();
   return {ExitCode::kUsage, ErrorKind::kValue,
           fmt::format("'{}' is not {} of '{}'", word,
-                      is_option ? "an option" : "a verb or argument", app.get_name()),
-          nearest ? fmt::format("did you mean '{}'?", *nearest) : "see --help"};
+                      is_option ? "an option" : "a verb or argument", command_of(&app)),
+          nearest   ? fmt::format("did you mean '{}'?", *nearest)
+          : of_root ? fmt::format("did you mean 'quanthost {}'?", word)
+                    : see};
 }
 
 }  // namespace
 
+OptionEntry& Verb::entry(const std::string& names, const std::string& help) {
+  OptionEntry option;
+  std::istringstream words(names);
+  for (std::string name; std::getline(words, name, ',');) option.names.push_back(name);
+  option.help = help;
+  option.positional = !option.names.front().starts_with('-');
+  auto& options = tables_->entries[app_].options;
+  options.push_back(std::move(option));
+  return options.back();
+}
+
 Verb& Verb::flag(const std::string& name, bool& value, const std::string& help) {
   app_->add_flag(name, value, help);
+  entry(name, help);
   return *this;
 }
 Verb& Verb::option(const std::string& name, std::string& value, const std::string& help) {
   app_->add_option(name, value, help);
+  entry(name, help).takes_value = true;
   return *this;
 }
 Verb& Verb::options(const std::string& name, std::vector<std::string>& values,
@@ -72,44 +129,108 @@ Verb& Verb::options(const std::string& name, std::vector<std::string>& values,
       ->allow_extra_args(false)
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  OptionEntry& option = entry(name, help);
+  option.takes_value = option.repeatable = true;
   return *this;
 }
 Verb& Verb::choice(const std::string& name, std::string& value,
                    const std::vector<std::string>& allowed, const std::string& help) {
-  app_->add_option(name, value, help)->check(CLI::IsMember(allowed));
+  app_->add_option(name, value, help)->check(one_of(allowed));
+  OptionEntry& option = entry(name, help);
+  option.takes_value = true;
+  option.choices = allowed;
   return *this;
 }
 Verb& Verb::argument(const std::string& name, std::string& value, const std::string& help) {
   app_->add_option(name, value, help)->required();
+  entry(name, help).required = true;
   return *this;
 }
 Verb& Verb::optional_argument(const std::string& name, std::string& value,
                               const std::string& help) {
   app_->add_option(name, value, help);
+  entry(name, help);
+  return *this;
+}
+Verb& Verb::arguments(const std::string& name, std::vector<std::string>& values,
+                      const std::string& help) {
+  app_->add_option(name, values, help)->required();
+  OptionEntry& option = entry(name, help);
+  option.required = option.repeatable = true;
+  return *this;
+}
+Verb& Verb::optional_arguments(const std::string& name, std::vector<std::string>& values,
+                               const std::string& help) {
+  app_->add_option(name, values, help);
+  entry(name, help).repeatable = true;
+  return *this;
+}
+Verb& Verb::choice_argument(const std::string& name, std::string& value,
+                            const std::vector<std::string>& allowed, const std::string& help) {
+  app_->add_option(name, value, help)->required()->check(one_of(allowed));
+  OptionEntry& option = entry(name, help);
+  option.required = true;
+  option.choices = allowed;
+  return *this;
+}
+Verb& Verb::group(const std::string& title) {
+  app_->group(title);
   return *this;
 }
 Verb& Verb::run(std::function<int()> body) {
-  runs_->by_app[app_] = std::move(body);
+  tables_->runs[app_] = std::move(body);
   return *this;
 }
 Verb Verb::verb(const std::string& name, const std::string& summary, const std::string& examples) {
   CLI::App* child = app_->add_subcommand(name, summary);
-  child->fallthrough();  // --json and its like may stand anywhere
+  child->fallthrough();             // --json and its like may stand anywhere
+  child->require_subcommand(0, 1);  // a second verb is an argument
   if (!examples.empty()) child->footer("Examples:\n" + examples);
-  return {child, runs_};
+  tables_->entries[child] = {name, summary, examples, {}, {}};
+  return {child, tables_};
+}
+
+bool ParsedOptions::has(const std::string& long_name) const {
+  return find_option(app_, long_name) != nullptr;
+}
+
+std::vector<std::string> ParsedOptions::given(const std::string& long_name) const {
+  const CLI::Option* option = find_option(app_, long_name);
+  return option ? option->results() : std::vector<std::string>{};
+}
+
+void ParsedOptions::set(const std::string& long_name, const std::vector<std::string>& values) {
+  CLI::Option* option = find_option(app_, long_name);
+  try {
+    option->add_result(values);
+    option->run_callback();
+  } catch (const CLI::ParseError& e) {
+    throw Error(ErrorKind::kValue, e.what());
+  }
 }
 
 CommandLine::CommandLine(const std::string& name, const std::string& summary,
                          const std::string& footer)
-    : app_(std::make_unique<CLI::App>(summary, name)), runs_(std::make_unique<Verb::Runs>()) {
+    : app_(std::make_unique<CLI::App>(summary, name)), tables_(std::make_unique<Verb::Tables>()) {
   app_->footer(footer);
   app_->set_help_flag("-h,--help", "This text");
+  app_->require_subcommand(0, 1);
+  tables_->entries[app_.get()] = {name, summary, "", {}, {}};
 }
 CommandLine::~CommandLine() = default;
 
-Verb CommandLine::root() { return {app_.get(), runs_.get()}; }
+Verb CommandLine::root() { return {app_.get(), tables_.get()}; }
 
 std::vector<std::string> CommandLine::verb_names() const { return names_of_verbs(*app_); }
+
+VerbEntry CommandLine::table() const {
+  const std::function<VerbEntry(CLI::App&)> of = [&](CLI::App& app) {
+    VerbEntry entry = tables_->entries.at(&app);
+    for (CLI::App* below : verbs_of(app)) entry.verbs.push_back(of(*below));
+    return entry;
+  };
+  return of(*app_);
+}
 
 int CommandLine::execute(const std::vector<std::string>& arguments) {
   try {
@@ -121,8 +242,12 @@ int CommandLine::execute(const std::vector<std::string>& arguments) {
   } catch (const CLI::ParseError& e) {
     throw usage_error(*app_, e);
   }
-  const CLI::App& verb = chosen(*app_);
-  if (const auto run = runs_->by_app.find(&verb); run != runs_->by_app.end()) return run->second();
+  CLI::App& verb = chosen(*app_);
+  if (after_parse_) {
+    ParsedOptions parsed(&verb, path_of(&verb));
+    after_parse_(parsed);
+  }
+  if (const auto run = tables_->runs.find(&verb); run != tables_->runs.end()) return run->second();
   std::fputs(verb.help().c_str(), stdout);  // "quanthost plugins": what there is
   return 0;
 }

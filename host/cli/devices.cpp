@@ -22,6 +22,7 @@ void add_devices(Verb parent, Session& session) {
   parent
       .verb("devices", "Devices that can compute here, and why others cannot",
             "  quanthost devices")
+      .group("This machine")
       .run([&session] { return show_devices(session); });
 }
 

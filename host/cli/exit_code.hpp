@@ -3,6 +3,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "host/base/error.hpp"
 
@@ -23,6 +24,13 @@ enum class ExitCode : int {
   kIo = 11,
   kInterrupted = 130,
 };
+
+struct ExitCodeMeaning {
+  ExitCode code;
+  const char* text;
+};
+const std::vector<ExitCodeMeaning>& exit_code_meanings();  // by number
+std::string exit_code_text();                              // as the help prints them
 
 // An error that knows its exit code; any other Error gets the one of its kind.
 class CommandError : public Error {

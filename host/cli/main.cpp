@@ -1,25 +1,18 @@
 // The quanthost command: picks the verb, runs it, and is the only place that prints an error.
 #include <algorithm>
-#include <cstdio>
 
+#include "host/cli/model_library.hpp"
+#include "host/cli/model_verb_list.hpp"
 #include "host/cli/verbs.hpp"
 
 namespace {
 
 using namespace quanthost::cli;
 
-constexpr const char* kFooter =
-    "Verbs that need a model (load, quantize, run, ppl, …): 'quanthost VERB --help'.\n"
-    "Exit codes: 0 ok, 1 failed, 2 usage, 3 plugin not found or rejected, 4 dependency "
-    "unsatisfied, 5 ABI incompatible,\n"
-    "6 untrusted, 7 model invalid, 8 device unavailable, 9 out of memory, 10 plugin crashed, 11 "
-    "I/O, 130 interrupted.";
-
-void add_verbs(CommandLine& line, Session& session) {
-  session.add_global_options(line.root());
-  line.root().run([&session] { return show_overview(session); });
-  Verb plugins = line.root().verb("plugins", "Find, explain, resolve and trust plugins",
-                                  "  quanthost plugins list");
+void add_plugin_verbs(Verb root, Session& session) {
+  Verb plugins = root.verb("plugins", "Find, explain, resolve and trust plugins",
+                           "  quanthost plugins list\n  quanthost plugins why org.quanthost.bnb4");
+  plugins.group("Plugins");
   add_plugins_list(plugins, session);
   add_plugins_inspect(plugins, session);
   add_plugins_deps(plugins, session);
@@ -28,18 +21,39 @@ void add_verbs(CommandLine& line, Session& session) {
   add_plugins_retry(plugins, session);
   add_plugins_trust(plugins, session);
   add_plugins_new(plugins, session);
-  add_validate(line.root(), session);
-  add_methods(line.root(), session);
-  add_devices(line.root(), session);
-  add_version(line.root(), session);
+  add_methods(root, session);
+  add_validate(root, session);
+}
+
+void add_verbs(CommandLine& line, Session& session) {
+  Verb root = line.root();
+  session.add_global_options(root);
+  root.run([&session] { return show_overview(session); });
+  add_plugin_verbs(root, session);
+  // Listed here, told and run by libquanthost.so.
+  for (const ModelVerb& verb : model_verb_list())
+    root.verb(verb.name, verb.summary, "").group("Models");
+  add_report(root, session);
+  add_doctor(root, session);
+  add_env(root, session);
+  add_devices(root, session);
+  add_config(root, session);
+  add_completion(root, session, [&line] { return line.table(); });
+  add_man(root, session, [&line] { return line.table(); });
+  add_version(root, session);
 }
 
 // The index of the first word that is neither an option nor an option's value; the size when there
 // is none.
-std::size_t find_verb(const std::vector<std::string>& arguments) {
-  const std::vector<std::string> valued{"--plugin-path", "--color", "--trust", "--probe-limit"};
+std::size_t find_verb(const VerbEntry& table, const std::vector<std::string>& arguments) {
+  const auto takes_value = [&](const std::string& word) {
+    return std::any_of(table.options.begin(), table.options.end(), [&](const OptionEntry& option) {
+      return option.takes_value &&
+             std::find(option.names.begin(), option.names.end(), word) != option.names.end();
+    });
+  };
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (std::find(valued.begin(), valued.end(), arguments[i]) != valued.end()) {
+    if (takes_value(arguments[i])) {
       ++i;
     } else if (!arguments[i].starts_with('-')) {
       return i;
@@ -49,19 +63,22 @@ std::size_t find_verb(const std::vector<std::string>& arguments) {
 }
 
 int run(Session& session, std::vector<std::string> arguments) {
-  CommandLine line("quanthost", "Loads quantized models through plugins.", kFooter);
+  CommandLine line("quanthost", "Loads quantized models through plugins.",
+                   exit_code_text() + "\nMore: 'quanthost VERB --help', 'man quanthost'.");
   add_verbs(line, session);
+  line.after_parse([&session](ParsedOptions& parsed) { session.apply_settings(parsed); });
   if (arguments == std::vector<std::string>{"--version"}) arguments = {"version"};
-  const std::size_t at = find_verb(arguments);
-  const auto known = line.verb_names();
-  if (at == arguments.size() ||
-      std::find(known.begin(), known.end(), arguments[at]) != known.end()) {
-    return line.execute(arguments);
+  std::size_t at = find_verb(line.table(), arguments);
+  if (at < arguments.size() && arguments[at] == "help") {  // "help load" is "load --help"
+    arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(at));
+    arguments.emplace_back("--help");
+    at = find_verb(line.table(), arguments);
   }
+  if (at == arguments.size() || !find_model_verb(arguments[at])) return line.execute(arguments);
   // The verb first, then every option in its order: the library reads the global ones too.
   std::rotate(arguments.begin(), arguments.begin() + static_cast<std::ptrdiff_t>(at),
               arguments.begin() + static_cast<std::ptrdiff_t>(at) + 1);
-  return run_model_verb(arguments, known);
+  return run_model_verb(arguments);
 }
 
 }  // namespace
@@ -71,13 +88,5 @@ int main(int argc, char** argv) {
   Session session;
   if (std::find(arguments.begin(), arguments.end(), "--json") != arguments.end())
     session.set_json();
-  try {
-    const int code = run(session, arguments);
-    // A full disk or a closed pipe is a failure too.
-    return std::fflush(stdout) == 0 ? code : static_cast<int>(ExitCode::kIo);
-  } catch (const quanthost::Error& e) {
-    return session.report(e);
-  } catch (const std::exception& e) {
-    return session.report(quanthost::Error(quanthost::ErrorKind::kInternal, e.what()));
-  }
+  return session.run_reporting([&] { return run(session, arguments); });
 }

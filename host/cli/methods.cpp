@@ -31,6 +31,7 @@ int methods(Session& session) {
 
 void add_methods(Verb parent, Session& session) {
   parent.verb("methods", "Quantization methods that can be used here", "  quanthost methods")
+      .group("Plugins")
       .run([&session] { return methods(session); });
 }
 

@@ -1,3 +1,4 @@
+#include "host/cli/model_library.hpp"
 #include "host/cli/verbs.hpp"
 
 namespace quanthost::cli {
@@ -23,15 +24,19 @@ int show_overview(Session& session) {
       fmt::format("quanthost {}: loads quantized models through plugins\n", QUANTHOST_VERSION));
   session.print(fmt::format("{} plugin file{} found, {} usable", found.plugins.size(),
                             found.plugins.size() == 1 ? "" : "s", usable));
-  session.print(fmt::format("methods: {}\n", methods.empty() ? "none" : methods));
+  session.print(fmt::format("methods: {}", methods.empty() ? "none" : methods));
+  session.print(find_model_library().empty()
+                    ? "models:  not here; verbs that load one need quanthost's component `host`\n"
+                    : "models:  can be loaded here\n");
   session.print(
       "  quanthost plugins list            what is there, and if it cannot be used, why\n"
-      "  quanthost plugins deps            which packages each method requires, and who provides "
-      "them\n"
       "  quanthost methods                 quantization methods that can be used here\n"
-      "  quanthost quantize MODEL OUT      quantize a model and save it\n"
       "  quanthost run MODEL -p TEXT       generate text\n"
-      "  quanthost --help                  everything else");
+      "  quanthost quantize MODEL OUT --method METHOD\n"
+      "                                    quantize a model and save it\n"
+      "  quanthost plugins new NAME        start a plugin of your own\n"
+      "  quanthost doctor                  is everything in order?\n"
+      "  quanthost --help                  every verb, and what the exit codes mean");
   return 0;
 }
 

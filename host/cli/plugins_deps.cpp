@@ -47,6 +47,10 @@ void print_answer(const Answer& answer, const Session& session) {
   for (std::size_t at = 0; (at = proof.find('\n', at)) != proof.npos; at += 5)
     proof.replace(at, 1, "\n    ");
   session.print("    " + proof);
+  const UnmetRequirement& unmet = answer.resolution.unmet.front();
+  session.print(fmt::format(
+      "  hint: put a plugin that provides {} for {} into a directory of 'quanthost plugins paths'",
+      unmet.requirement, unmet.device));
 }
 
 void print_dot(const std::vector<Answer>& answers, const Session& session) {

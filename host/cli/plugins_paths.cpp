@@ -16,7 +16,7 @@ int paths(Session& session) {
     OrderedJson list = OrderedJson::array();
     for (const DirectoryReport& report : found.directories) {
       list.push_back({{"path", report.directory.path.string()},
-                      {"origin", report.directory.origin},
+                      {"origin", session.origin_of(report.directory)},
                       {"exists", report.exists},
                       {"files", report.files},
                       {"fault", report.fault}});
@@ -30,7 +30,7 @@ int paths(Session& session) {
   std::vector<std::vector<std::string>> rows;
   for (const DirectoryReport& report : found.directories) {
     const std::string text = verdict(report);
-    rows.push_back({report.directory.path.string(), report.directory.origin,
+    rows.push_back({report.directory.path.string(), session.origin_of(report.directory),
                     report.fault.empty() ? session.dim(text) : session.bad(text)});
   }
   session.print(format_table(rows));

@@ -1,12 +1,17 @@
 #include "host/cli/session.hpp"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 
+#include "host/base/file.hpp"
 #include "host/base/log.hpp"
 
 namespace quanthost::cli {
@@ -25,13 +30,13 @@ std::size_t visible_width(std::string_view text) {
   return width;
 }
 
-std::chrono::milliseconds parse_seconds(const std::string& text) {
+std::chrono::milliseconds parse_seconds(const std::string& text, const std::string& origin) {
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error != std::errc{} || end != text.data() + text.size() ||
       !(seconds > 0 && seconds <= 3600)) {
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
-                       fmt::format("--probe-limit: '{}' is not a number of seconds", text),
+                       fmt::format("{}: '{}' is not a number of seconds", origin, text),
                        "give a number above 0, at most 3600");
   }
   return std::chrono::milliseconds(
@@ -39,6 +44,12 @@ std::chrono::milliseconds parse_seconds(const std::string& text) {
 }
 
 }  // namespace
+
+bool terminal_allows_styling() {
+  const char* no_color = std::getenv("NO_COLOR");  // no-color.org: any value that is not empty
+  const char* terminal = std::getenv("TERM");
+  return !(no_color && *no_color) && !(terminal && std::string_view(terminal) == "dumb");
+}
 
 void Session::add_global_options(Verb root) {
   root.flag("--json", json_, "Print one JSON document")
@@ -49,20 +60,55 @@ void Session::add_global_options(Verb root) {
       .choice("--trust", trust_, {"off", "warn", "require"}, "Trust policy for this call")
       .option("--probe-limit", probe_limit_,
               "Seconds a plugin may take to open in isolation (default: 10)")
+      .option("--config", config_file_, "Read settings from this file alone")
       .options("--plugin-path", plugin_paths_, "Search this directory first; may be repeated");
+}
+
+void Session::apply_settings(ParsedOptions& options) {
+  static const std::array<std::string_view, 6> kReporting{
+      "doctor", "env", "config show", "config path", "config template", "completion"};
+  try {
+    settings_.read(SearchContext::of_this_process(), config_file_);
+    settings_.apply(options);
+  } catch (const Error& e) {
+    if (std::find(kReporting.begin(), kReporting.end(), options.verb()) == kReporting.end()) throw;
+    settings_fault_ =
+        e.hint().empty() ? e.message() : fmt::format("{} ({})", e.message(), e.hint());
+  }
+  if (quiet_) log::set_level(log::Level::kError);
+  if (verbose_) log::set_level(log::Level::kDebug);
 }
 
 PluginHost& Session::plugins() {
   if (plugins_) return *plugins_;
-  if (quiet_) log::set_level(log::Level::kError);
-  if (verbose_) log::set_level(log::Level::kDebug);
   PluginHostOptions options;
   options.plugin_paths.assign(plugin_paths_.begin(), plugin_paths_.end());
+  // The file's directories are searched after the variable's, as if they stood at its end.
+  options.context = SearchContext::of_this_process();
+  options.context->environment = [real = options.context->environment,
+                                  configured = settings_.find("plugin_path").values](
+                                     const char* name) -> std::optional<std::string> {
+    const auto value = real(name);
+    if (configured.empty() || std::string_view(name) != "QUANTHOST_PLUGIN_PATH") return value;
+    return fmt::format("{}:{}", value.value_or(""), fmt::join(configured, ":"));
+  };
   options.use_cache = !no_cache_;
-  options.probe_time_limit = parse_seconds(probe_limit_);
+  options.probe_time_limit = parse_seconds(probe_limit_, settings_.find("probe_limit").origin);
   if (!trust_.empty()) options.trust = parse_trust_policy(trust_);
   plugins_ = std::make_unique<PluginHost>(std::move(options));
   return *plugins_;
+}
+
+std::string Session::origin_of(const SearchDirectory& directory) const {
+  const SettingValue& configured = settings_.find("plugin_path");
+  const char* variable = std::getenv("QUANTHOST_PLUGIN_PATH");
+  const bool of_settings =
+      std::any_of(configured.values.begin(), configured.values.end(), [&](const std::string& path) {
+        return std::filesystem::path(path).lexically_normal() == directory.path &&
+               !(variable && std::string_view(variable).find(path) != std::string_view::npos);
+      });
+  return directory.origin == "QUANTHOST_PLUGIN_PATH" && of_settings ? configured.origin
+                                                                    : directory.origin;
 }
 
 void Session::print_json(std::string_view name, OrderedJson content) const {
@@ -79,7 +125,7 @@ void Session::print(std::string_view line) const {
 bool Session::colours() const {
   if (json_) return false;
   const bool automatic =
-      color_ == "auto" && ::isatty(STDOUT_FILENO) != 0 && !std::getenv("NO_COLOR");
+      color_ == "auto" && ::isatty(STDOUT_FILENO) != 0 && terminal_allows_styling();
   return color_ == "always" || automatic;
 }
 
@@ -106,6 +152,22 @@ int Session::report(const Error& error) const {
     if (!error.hint().empty()) std::fprintf(stderr, "  hint: %s\n", error.hint().c_str());
   }
   return code;
+}
+
+int Session::run_reporting(const std::function<int()>& body) const {
+  try {
+    const int code = body();
+    if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return code;
+    fail_errno("standard output", "write", errno);  // a full disk or a closed pipe
+  } catch (const Error& e) {
+    return report(e);
+  } catch (const std::bad_alloc&) {
+    return report(Error(ErrorKind::kMemory, "out of memory",
+                        "use a smaller model or --max-queue, or free memory on this machine"));
+  } catch (const std::exception& e) {
+    return report(Error(ErrorKind::kInternal, e.what(),
+                        "this is a bug in quanthost: please report it with 'quanthost env'"));
+  }
 }
 
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {

@@ -69,6 +69,7 @@ void add_validate(Verb parent, Session& session) {
             "  quanthost validate build/plugins/absmax8.so\n  quanthost validate --only numeric "
             "--seed 7 mine.so\n"
             "  quanthost validate --junit report.xml mine.so\n  quanthost validate --list")
+      .group("Plugins")
       .optional_argument("file", options->file, "The plugin's file")
       .option("--only", options->filter, "Only cases whose name contains this")
       .option("--seed", options->seed,

@@ -1,6 +1,8 @@
 // Every verb that needs no model; each add_ function is defined in a file of its own name.
 #pragma once
 
+#include <functional>
+
 #include "host/cli/session.hpp"
 
 namespace quanthost::cli {
@@ -16,13 +18,14 @@ void add_plugins_new(Verb parent, Session& session);
 void add_validate(Verb parent, Session& session);
 void add_methods(Verb parent, Session& session);
 void add_devices(Verb parent, Session& session);
+void add_report(Verb parent, Session& session);
+void add_doctor(Verb parent, Session& session);
+void add_env(Verb parent, Session& session);
+void add_config(Verb parent, Session& session);
+// `table` tells the program's verbs, once all were added.
+void add_completion(Verb parent, Session& session, std::function<VerbEntry()> table);
+void add_man(Verb parent, Session& session, std::function<VerbEntry()> table);
 void add_version(Verb parent, Session& session);
 int show_overview(Session& session);  // `quanthost` alone
-
-// Verbs that need a model live in libquanthost.so, opened when one is asked for. `arguments` starts
-// with the verb. Throws CommandError when the library is missing, and kUsage when it does not know
-// the verb either.
-int run_model_verb(const std::vector<std::string>& arguments,
-                   const std::vector<std::string>& known_verbs);
 
 }  // namespace quanthost::cli

@@ -25,6 +25,7 @@ int version(Session& session, bool abi_alone) {
 void add_version(Verb parent, Session& session) {
   auto abi_alone = std::make_shared<bool>(false);
   parent.verb("version", "Versions of the host and of its plugin ABI", "  quanthost version --abi")
+      .group("This machine")
       .flag("--abi", *abi_alone, "The plugin ABI alone")
       .run([&session, abi_alone] { return version(session, *abi_alone); });
 }

@@ -62,6 +62,9 @@ std::string joined(const std::vector<std::string>& names) {
   return out;
 }
 
+constexpr const char* kRejectedHint =
+    "get the file again, build it with quanthost_add_plugin(), or remove it from there";
+
 }  // namespace
 
 void Discoverer::judge_content(PluginRecord& record, const std::string& directory_fault) const {
@@ -70,14 +73,19 @@ void Discoverer::judge_content(PluginRecord& record, const std::string& director
     record.reason = std::move(reason);
     record.hint = std::move(hint);
   };
-  if (!record.content.manifest) return set(PluginState::kRejected, record.content.fault, "");
+  if (!record.content.manifest)
+    return set(PluginState::kRejected, record.content.fault, kRejectedHint);
   const Manifest& manifest = *record.content.manifest;
   record.trust = judge_trust(record.real_path, manifest.id, directory_fault, trust_);
   if (record.trust.level == TrustVerdict::Level::kRefused) {
+    const bool blocked =
+        std::any_of(trust_.blocked.begin(), trust_.blocked.end(),
+                    [&](const ListedPlugin& entry) { return entry.id == manifest.id; });
     return set(PluginState::kUntrusted, record.trust.reason,
-               fmt::format("make the file and its directories writable for their owner alone, or "
-                           "see 'quanthost plugins "
-                           "trust --help'"));
+               blocked
+                   ? fmt::format("to use it again: quanthost plugins trust forget {}", manifest.id)
+                   : "make the file and its directories writable for their owner alone, or "
+                     "see 'quanthost plugins trust --help'");
   }
   if (std::string fault = abi_fault(manifest.abi_major, manifest.abi_minor); !fault.empty()) {
     return set(PluginState::kIncompatible, fault,
@@ -93,7 +101,8 @@ void Discoverer::judge_content(PluginRecord& record, const std::string& director
                "install the package that has it, or add its directory to LD_LIBRARY_PATH");
   }
   if (std::string obstacle = environment_.obstacle(manifest); !obstacle.empty()) {
-    return set(PluginState::kUnavailable, obstacle, "");
+    return set(PluginState::kUnavailable, obstacle,
+               "nothing is wrong with the plugin; it waits for a machine that has this");
   }
   if (const auto* entry = quarantine_.find(record.real_path, record.identity)) {
     return set(PluginState::kQuarantined, entry->reason,
@@ -125,7 +134,7 @@ PluginRecord Discoverer::judge(const fs::path& file, const std::string& origin,
     const auto* error = dynamic_cast<const Error*>(&e);
     record.state = PluginState::kRejected;
     record.reason = error ? error->message() : e.what();
-    record.hint = error ? error->hint() : "";
+    record.hint = error && !error->hint().empty() ? error->hint() : kRejectedHint;
   }
   return record;
 }

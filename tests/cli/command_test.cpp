@@ -101,7 +101,7 @@ TEST(Command, HasHelpWithExamplesForEveryVerb) {
     EXPECT_EQ(outcome.code, 0) << verb;
     EXPECT_THAT(outcome.out, HasSubstr("Examples:\n  quanthost ")) << verb;
   }
-  EXPECT_THAT(command.run("--help").out, HasSubstr("Exit codes: 0 ok"));
+  EXPECT_THAT(command.run("--help").out, HasSubstr("Exit codes:\n    0  ok"));
 }
 
 TEST(PluginsTrust, KeepsDecisionsBetweenCalls) {

@@ -40,8 +40,7 @@ int check(Session& session, const std::string& path) {
 
 void add_check(Verb root, Session& session) {
   auto path = std::make_shared<std::string>();
-  root.verb("check", "Verify a model deeply: every file, every tensor, every byte",
-            "  quanthost check models/smollm2")
+  model_verb(root, "check", "  quanthost check models/smollm2")
       .argument("model", *path, "A model folder or a .safetensors file")
       .run([&session, path] { return check(session, *path); });
 }

@@ -24,9 +24,9 @@ int convert(Session& session, const Options& options) {
 
 void add_convert(Verb root, Session& session) {
   auto options = std::make_shared<Options>();
-  root.verb("convert", "Turn a GGUF file into a Hugging Face model folder",
-            "  quanthost convert model.gguf model\n  quanthost convert model.gguf model-f32 "
-            "--dtype float32")
+  model_verb(root, "convert",
+             "  quanthost convert model.gguf model\n  quanthost convert model.gguf model-f32 "
+             "--dtype float32")
       .argument("from", options->from, "The GGUF file")
       .argument("to", options->to, "The folder to write; it appears whole or not at all")
       .choice("--dtype", options->dtype, {"bfloat16", "float32"},

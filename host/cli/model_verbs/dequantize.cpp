@@ -36,8 +36,7 @@ int dequantize(Session& session, const DequantizeFlags& flags) {
 
 void add_dequantize(Verb root, Session& session) {
   auto flags = std::make_shared<DequantizeFlags>();
-  Verb verb = root.verb("dequantize", "Turn a quantized checkpoint back into a dense one",
-                        "  quanthost dequantize out dense --dtype bfloat16");
+  Verb verb = model_verb(root, "dequantize", "  quanthost dequantize out dense --dtype bfloat16");
   add_model_options(verb, *flags);
   verb.argument("OUT", flags->out, "Directory to write").run([&session, flags] {
     return dequantize(session, *flags);

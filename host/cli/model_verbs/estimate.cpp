@@ -77,9 +77,8 @@ int estimate(Session& session, const EstimateFlags& flags) {
 
 void add_estimate(Verb root, Session& session) {
   auto flags = std::make_shared<EstimateFlags>();
-  Verb verb =
-      root.verb("estimate", "What memory a model would take on each device; reads headers only",
-                "  quanthost estimate models/smollm2 --method absmax8 --context 4096");
+  Verb verb = model_verb(root, "estimate",
+                         "  quanthost estimate models/smollm2 --method absmax8 --context 4096");
   add_model_options(verb, *flags);
   verb.option("--context", flags->context, "Tokens that the key-value cache holds (default: 2048)")
       .option("--batch", flags->batch, "Sequences at once (default: 1)")

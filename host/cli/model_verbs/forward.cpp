@@ -77,8 +77,8 @@ int forward(Session& session, const Options& options) {
 
 void add_forward(Verb root, Session& session) {
   auto options = std::make_shared<Options>();
-  Verb verb = root.verb(
-      "forward", "Run a model once and write its logits (or last hidden state) as float32",
+  Verb verb = model_verb(
+      root, "forward",
       "  quanthost forward models/smollm2 --ids 1,2,3 --out logits.safetensors\n"
       "  quanthost forward models/vit --inputs pixels.safetensors --out logits.safetensors");
   add_model_options(verb, options->model);

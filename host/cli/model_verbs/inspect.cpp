@@ -51,9 +51,8 @@ int inspect(Session& session, const std::string& path, bool all) {
 void add_inspect(Verb root, Session& session) {
   auto path = std::make_shared<std::string>();
   auto all = std::make_shared<bool>(false);
-  root.verb("inspect",
-            "What a model is: architecture, tensors, sizes, quantization; from its headers alone",
-            "  quanthost inspect models/smollm2\n  quanthost inspect models/smollm2 --tensors")
+  model_verb(root, "inspect",
+             "  quanthost inspect models/smollm2\n  quanthost inspect models/smollm2 --tensors")
       .argument("model", *path, "A model folder or a .safetensors file")
       .flag("--tensors", *all, "List every tensor")
       .run([&session, path, all] { return inspect(session, *path, *all); });

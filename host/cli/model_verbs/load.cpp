@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "host/cli/model_verbs/layer_sizes.hpp"
 #include "host/cli/model_verbs/open_model.hpp"
 #include "host/load/offload.hpp"
 
@@ -49,7 +50,8 @@ int load(Session& session, const ModelOptions& flags) {
                                 {"peak_queue_bytes", stats.peak_queue_bytes},
                                 {"peak_rss_after_streaming_bytes", stats.peak_after_streaming},
                                 {"peak_rss_bytes", peak_rss_bytes()},
-                                {"promised_rss_bytes", promised}});
+                                {"promised_rss_bytes", promised},
+                                {"layers", layer_sizes(loaded)}});
     return 0;
   }
   session.print(fmt::format(
@@ -74,8 +76,7 @@ int load(Session& session, const ModelOptions& flags) {
 
 void add_load(Verb root, Session& session) {
   auto flags = std::make_shared<ModelOptions>();
-  Verb verb = root.verb("load", "Load a model and say how long it took and how much memory",
-                        "  quanthost load models/smollm2 --method absmax8 --json");
+  Verb verb = model_verb(root, "load", "  quanthost load models/smollm2 --method absmax8 --json");
   add_model_options(verb, *flags);
   verb.run([&session, flags] { return load(session, *flags); });
 }

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "host/cli/model_verb_list.hpp"
+
 namespace quanthost::cli {
 namespace {
 
@@ -37,7 +39,8 @@ using Clock = std::chrono::steady_clock;
 class Display {
  public:
   explicit Display(std::string what)
-      : what_(std::move(what)), is_terminal_(::isatty(STDERR_FILENO) != 0) {}
+      : what_(std::move(what)),
+        is_terminal_(::isatty(STDERR_FILENO) != 0 && terminal_allows_styling()) {}
 
   void show(std::uint64_t done, std::uint64_t total) {
     const Clock::time_point now = Clock::now();
@@ -71,6 +74,12 @@ class Display {
 };
 
 }  // namespace
+
+Verb model_verb(Verb root, const std::string& name, const std::string& examples) {
+  const ModelVerb* verb = find_model_verb(name);
+  if (!verb) fail(ErrorKind::kInternal, "'{}' is missing in model_verb_list()", name);
+  return root.verb(name, verb->summary, examples);
+}
 
 void watch_interrupts() {
   struct sigaction action {};
@@ -111,7 +120,8 @@ std::int64_t parse_integer(const std::string& option, const std::string& text, s
   if (error != std::errc{} || end != text.data() + text.size() || value < least)
     throw CommandError(
         ExitCode::kUsage, ErrorKind::kValue,
-        fmt::format("{}: '{}' is no whole number of at least {}", option, text, least));
+        fmt::format("{}: '{}' is no whole number of at least {}", option, text, least),
+        fmt::format("for example {} {}", option, std::max<std::int64_t>(least, 4)));
   return value;
 }
 
@@ -120,7 +130,8 @@ double parse_number(const std::string& option, const std::string& text, double l
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || !(value >= least))
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
-                       fmt::format("{}: '{}' is no number of at least {}", option, text, least));
+                       fmt::format("{}: '{}' is no number of at least {}", option, text, least),
+                       fmt::format("for example {} {}", option, std::max(least, 0.7)));
   return value;
 }
 
@@ -131,10 +142,13 @@ std::filesystem::path model_folder(const std::string& path) {
                        fmt::format("{} does not exist", path),
                        "give the folder of a Hugging Face model, the one that holds config.json");
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json", error))
-    throw CommandError(
-        ExitCode::kModelInvalid, ErrorKind::kValue,
-        fmt::format("{} is no model folder: it has no config.json", path),
-        path.ends_with(".gguf") ? "turn it into one with 'quanthost convert FILE.gguf OUT'" : "");
+    throw CommandError(ExitCode::kModelInvalid, ErrorKind::kValue,
+                       fmt::format("{} is no model folder: it has no config.json", path),
+                       path.ends_with(".gguf")
+                           ? "turn it into one with 'quanthost convert FILE.gguf OUT'"
+                           : "give the folder that holds config.json beside the weights; "
+                             "'quanthost inspect' takes "
+                             "a single file");
   return path;
 }
 

@@ -26,6 +26,10 @@ void add_estimate(Verb root, Session& session);
 void add_quantize(Verb root, Session& session);
 void add_dequantize(Verb root, Session& session);
 void add_ppl(Verb root, Session& session);
+void add_bench(Verb root, Session& session);
+
+// A verb of model_verb_list(), with its summary from there.
+Verb model_verb(Verb root, const std::string& name, const std::string& examples);
 
 // Ctrl-C asks work to stop; a second one ends the process at once.
 void watch_interrupts();

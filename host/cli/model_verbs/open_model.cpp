@@ -24,13 +24,42 @@ Progress::Listener stage_bars(const Session& session) {
   };
 }
 
+// A model that cannot be read is told apart from options that cannot be followed.
+[[noreturn]] void fail_model(const Error& e) {
+  throw CommandError(ExitCode::kModelInvalid, e.kind(), e.message(), e.hint());
+}
+
+// The headers are read here once more than needed, for the exit code they give.
+void check_readable(const std::filesystem::path& folder) {
+  try {
+    Checkpoint::open(folder);
+  } catch (const Error& e) {
+    fail_model(e);
+  }
+}
+
+void check_devices(const DeviceMapRequest& request) {
+  if (!request.map) return;
+  for (const std::string& device : request.map->devices()) {
+    try {
+      memory_device(device);
+    } catch (const Error& e) {
+      throw CommandError(
+          ExitCode::kDeviceUnavailable, e.kind(), e.message(),
+          e.hint().empty() ? "'quanthost devices' lists what can be used here" : e.hint());
+    }
+  }
+}
+
 LoadOptions load_options(const ModelOptions& options) {
   LoadOptions load;
   load.checkpoint = model_folder(options.path);
+  check_readable(load.checkpoint);
   load.quantization = options.quant_file.empty()
                           ? user_quantization(options.method, options.settings)
                           : read_user_quantization(options.quant_file);
   load.device_map = parse_device_map(options.device_map, default_accelerator());
+  check_devices(load.device_map);
   if (!options.max_memory.empty())
     load.max_memory = parse_memory_limits(options.max_memory, default_accelerator());
   load.dtype = options.dtype;
@@ -70,6 +99,16 @@ LoadSession::LoadSession(Session& session, const ModelOptions& options)
   load_.progress = &progress_;
   load_.cancel = &interrupt_token();
   if (!trace_file_.empty()) load_.trace = &trace_;
+}
+
+LoadedModel LoadSession::plan() {
+  try {
+    return plan_load(session_.plugins(), load_);
+  } catch (const Error& e) {
+    // Keys and architectures that do not fit are the model's fault, not a plugin's.
+    if (e.kind() == ErrorKind::kKey || e.kind() == ErrorKind::kNotImplemented) fail_model(e);
+    throw;
+  }
 }
 
 LoadSession::~LoadSession() {

@@ -29,7 +29,7 @@ class LoadSession {
   LoadSession& operator=(const LoadSession&) = delete;
   ~LoadSession();  // writes the trace
 
-  LoadedModel plan() { return plan_load(session_.plugins(), load_); }
+  LoadedModel plan();
   void run(LoadedModel& loaded) { run_load(loaded, load_); }
   LoadOptions& options() { return load_; }  // may be changed until run()
   Progress& progress() { return progress_; }

@@ -122,8 +122,8 @@ int plan(Session& session, const PlanFlags& flags) {
 
 void add_plan(Verb root, Session& session) {
   auto flags = std::make_shared<PlanFlags>();
-  Verb verb = root.verb("plan", "What a load would do with each tensor; reads headers only",
-                        "  quanthost plan models/smollm2 --method absmax8 --why model.norm.weight");
+  Verb verb = model_verb(
+      root, "plan", "  quanthost plan models/smollm2 --method absmax8 --why model.norm.weight");
   add_model_options(verb, *flags);
   verb.option("--why", flags->why, "Explain one tensor").run([&session, flags] {
     return plan(session, *flags);

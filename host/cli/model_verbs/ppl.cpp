@@ -39,9 +39,9 @@ int ppl(Session& session, const Options& options) {
 
 void add_ppl(Verb root, Session& session) {
   auto options = std::make_shared<Options>();
-  Verb verb = root.verb("ppl", "How well a model predicts a text: its perplexity",
-                        "  quanthost ppl models/smollm2 text.txt\n  quanthost ppl models/smollm2 "
-                        "text.txt --window 512 --stride 256 --json");
+  Verb verb = model_verb(root, "ppl",
+                         "  quanthost ppl models/smollm2 text.txt\n  quanthost ppl models/smollm2 "
+                         "text.txt --window 512 --stride 256 --json");
   add_model_options(verb, options->model);
   verb.argument("file", options->file, "A text file")
       .option("--window", options->window, "Tokens a forward sees (default: 2048)")

@@ -56,8 +56,8 @@ int quantize(Session& session, const QuantizeFlags& flags) {
 
 void add_quantize(Verb root, Session& session) {
   auto flags = std::make_shared<QuantizeFlags>();
-  Verb verb = root.verb("quantize", "Quantize a checkpoint and save it",
-                        "  quanthost quantize models/smollm2 out --method absmax8");
+  Verb verb =
+      model_verb(root, "quantize", "  quanthost quantize models/smollm2 out --method absmax8");
   add_model_options(verb, *flags);
   verb.argument("OUT", flags->out, "Directory to write").run([&session, flags] {
     return quantize(session, *flags);

@@ -53,7 +53,7 @@ double per_second(double count, double seconds) { return seconds > 0 ? count / s
 
 int run(Session& session, const Options& options) {
   if (options.prompt.empty())
-    throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "run needs a prompt: -p TEXT");
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "run needs a prompt", "add -p TEXT");
   const c10::InferenceMode no_gradients;
   const OpenedModel opened = open_model(session, options.model);
   const text::Tokenizer tokenizer = text::Tokenizer::load(opened.folder);
@@ -91,9 +91,9 @@ int run(Session& session, const Options& options) {
 void add_run(Verb root, Session& session) {
   auto options = std::make_shared<Options>();
   Verb verb =
-      root.verb("run", "Generate text",
-                "  quanthost run models/smollm2 --chat -p 'What is the capital of France?'\n"
-                "  quanthost run models/smollm2 -p 'Once upon a time' -n 64 --greedy --json");
+      model_verb(root, "run",
+                 "  quanthost run models/smollm2 --chat -p 'What is the capital of France?'\n"
+                 "  quanthost run models/smollm2 -p 'Once upon a time' -n 64 --greedy --json");
   add_model_options(verb, options->model);
   verb.option("-p,--prompt", options->prompt, "The prompt")
       .option("--system", options->system, "With --chat: the system message")

@@ -64,10 +64,9 @@ int detokenize(Session& session, const Options& options) {
 
 void add_tokenize(Verb root, Session& session) {
   auto options = std::make_shared<Options>();
-  root.verb("tokenize",
-            "Text to token ids: one JSON string a line in, one JSON array of ids a line out",
-            "  quanthost tokenize models/smollm2 --text 'Hello'\n  quanthost tokenize "
-            "models/smollm2 < strings.jsonl")
+  model_verb(root, "tokenize",
+             "  quanthost tokenize models/smollm2 --text 'Hello'\n  quanthost tokenize "
+             "models/smollm2 < strings.jsonl")
       .argument("model", options->model, "The model folder")
       .option("--text", options->text, "Tokenize this instead of stdin")
       .flag("--jsonl", options->jsonl, "Lines of JSON on stdin (the default)")
@@ -77,9 +76,7 @@ void add_tokenize(Verb root, Session& session) {
 
 void add_detokenize(Verb root, Session& session) {
   auto options = std::make_shared<Options>();
-  root.verb("detokenize",
-            "Token ids to text: one JSON array of ids a line in, one JSON string a line out",
-            "  echo '[28120, 905]' | quanthost detokenize models/smollm2")
+  model_verb(root, "detokenize", "  echo '[28120, 905]' | quanthost detokenize models/smollm2")
       .argument("model", options->model, "The model folder")
       .flag("--jsonl", options->jsonl, "Lines of JSON on stdin (the default)")
       .flag("--no-special", options->bare, "Leave special tokens out of the text")

@@ -8,8 +8,8 @@
 
 namespace quanthost {
 
-// A plain tensor for the disk that the checkpoint holds as the model needs it is used where it
-// lies.
+// A plain tensor for the CPU or the disk that the checkpoint holds as the model needs it, aligned:
+// it is used where it lies.
 bool can_stay_in_file(const TensorPlan& plan);
 at::Tensor tensor_in_file(
     const StoredTensor& stored);  // a view of the mapping; the checkpoint outlives it

@@ -10,7 +10,8 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 def main():
     broken = []
     for page in [*SOURCE.glob("*.md"), *(SOURCE / "docs").glob("*.md"), *SOURCE.glob("[!.b]*/**/README.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)  # code has brackets of its own
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(SOURCE)}: {target}")
     print(*broken, sep="\n")

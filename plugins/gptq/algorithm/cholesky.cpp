@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "algorithm/rows.hpp"
+
 namespace quanthost::gptq {
 namespace {
 
@@ -59,8 +61,7 @@ void update_trailing(const Square& a, std::int64_t begin, std::int64_t end,
         const std::int64_t stop = std::min(i + 1, tile + kTile);
         for (std::int64_t p = begin; p < end; ++p) {
           const float* column = transposed.data() + (p - begin) * below;
-          const float factor = row[p];
-          for (std::int64_t j = tile; j < stop; ++j) row[end + j] -= factor * column[j];
+          subtract_scaled(row + end + tile, column + tile, row[p], stop - tile);
         }
       }
   });
@@ -86,9 +87,8 @@ void invert_strip(const Square& m, std::int64_t begin, std::int64_t end, float* 
     float* x = strip.data() + (i - begin) * width;
     if (i < end) x[i - begin] = 1.0f;
     for (std::int64_t p = begin; p < i; ++p) {
-      const float factor = m.row(i)[p];
       const float* solved_row = strip.data() + (p - begin) * width;
-      for (std::int64_t j = 0; j < width; ++j) x[j] -= factor * solved_row[j];
+      subtract_scaled(x, solved_row, m.row(i)[p], width);
     }
     for (std::int64_t j = 0; j < width; ++j) x[j] /= m.row(i)[i];
     float* out = upper + (m.n - 1 - i) * m.n;

@@ -6,6 +6,8 @@
 #include <quanthost/plugin/error.hpp>
 #include <string>
 
+#include "algorithm/rows.hpp"
+
 namespace quanthost::gptq {
 namespace {
 
@@ -72,7 +74,7 @@ double sweep_block(const Layer& layer, std::int64_t row, std::int64_t begin, std
     const float code = grid.code(value, layer.largest_code());
     const float missed = value - grid.value(code);
     const float error = missed / upper[i];
-    for (std::int64_t j = i; j < end; ++j) block[j - begin] -= error * upper[j];
+    subtract_scaled(block + (i - begin), upper + i, error, end - i);
     errors[i - begin] = error;
     loss += 0.5 * static_cast<double>(error) * static_cast<double>(error);
     layer.out.codes[index(row * columns + layer.hessian.order[index(i)])] =
@@ -93,7 +95,7 @@ void spread_errors(const Layer& layer, std::int64_t begin, std::int64_t end, std
       for (std::int64_t i = begin; i < end; ++i) {
         const float error = errors[r * kBlock + i - begin];
         const float* upper = layer.hessian.upper.data() + i * columns + tile;
-        for (std::int64_t j = 0; j < width; ++j) sums[j] += error * upper[j];
+        add_scaled(sums, upper, error, width);
       }
       float* row = steps + r * columns + tile;
       for (std::int64_t j = 0; j < width; ++j) row[j] -= sums[j];

@@ -18,9 +18,44 @@ using Sink = void (*)(void* context, const char* text, std::uint64_t bytes);
 using Describe = void (*)(Sink, void* context);
 constexpr const char* kDescribe = "quanthost_describe_verbs";
 
+// LibTorch named by the environment is opened first; the loader then takes it for the one that the
+// library needs. Otherwise the loader looks beside the library and where it looks anyway.
+void open_named_libtorch() {
+  const SearchContext context = SearchContext::of_this_process();
+  const auto folder = context.environment("QUANTHOST_LIBTORCH");
+  if (!folder || context.privileged) return;
+  for (const char* name : {"libc10.so", "libtorch_cpu.so"}) {
+    try {
+      DynamicLibrary(fs::absolute(*folder) / "lib" / name).keep_for_ever();
+    } catch (const Error& e) {
+      throw CommandError(
+          ExitCode::kIo, ErrorKind::kOs,
+          fmt::format("QUANTHOST_LIBTORCH={}: lib/{}: {}", *folder, name, e.message()),
+          "name the folder of a LibTorch, the one that holds lib/");
+    }
+  }
+}
+
+DynamicLibrary open_library(const fs::path& path) {
+  open_named_libtorch();
+  try {
+    return DynamicLibrary(path);
+  } catch (const Error& e) {
+    const fs::path beside = path.parent_path() / "quanthost/libtorch";
+    if (e.message().find("libtorch") == std::string::npos &&
+        e.message().find("libc10") == std::string::npos)
+      throw e.within(path.string());
+    throw CommandError(ExitCode::kIo, ErrorKind::kOs,
+                       fmt::format("{} needs LibTorch: {}", path.string(), e.message()),
+                       fmt::format("set QUANTHOST_LIBTORCH to its folder (of the Python package: "
+                                   ".../site-packages/torch), or make {} a link to it",
+                                   beside.string()));
+  }
+}
+
 template <typename Function>
 Function door(const fs::path& path, const char* name) {
-  DynamicLibrary library(path);
+  DynamicLibrary library = open_library(path);
   const auto function = reinterpret_cast<Function>(library.symbol(name));
   if (!function)
     throw CommandError(ExitCode::kIo, ErrorKind::kRuntime,

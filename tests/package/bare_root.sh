@@ -38,6 +38,7 @@ trap cleanup EXIT
 bind() { mkdir -p "$root$2" && mount --bind "$1" "$root$2" && mounts+=("$root$2"); }
 mkdir -p "$root/proc" && mount -t proc proc "$root/proc" && mounts+=("$root/proc")
 bind /dev /dev
+[ ! -d /dev/pts ] || bind /dev/pts /dev/pts
 bind "$packages" /packages
 bind "$(dirname "$torch")" /site-packages
 bind "$model" /model
@@ -109,6 +110,8 @@ try /opt/quanthost/bin/quanthost
 step "LibTorch by LD_LIBRARY_PATH instead of beside it"
 inside rm /opt/quanthost/libtorch
 inside env LD_LIBRARY_PATH=/site-packages/torch/lib /opt/quanthost/bin/quanthost load /model
+step "LibTorch by QUANTHOST_LIBTORCH"
+inside env QUANTHOST_LIBTORCH=/site-packages/torch /opt/quanthost/bin/quanthost load /model
 step "and without any"
 if inside /opt/quanthost/bin/quanthost load /model 2>"$root/tmp/error"; then echo "it loaded without LibTorch?"; exit 1; fi
 cat "$root/tmp/error"

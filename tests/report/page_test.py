@@ -104,8 +104,8 @@ def host_of(url):
     return url.split("://")[-1].split("/")[0].split(":")[0]
 
 
-def pixels(picture):
-    """(width, height, rows of bytes, bytes a pixel) of a PNG without interlacing."""
+def first_rows(picture, count):
+    """(rows of bytes, bytes a pixel) of a PNG without interlacing, from the top."""
     data = picture.read_bytes()
     at, packed = 8, b""
     while at < len(data):
@@ -118,7 +118,7 @@ def pixels(picture):
         at += length + 12
     step = {2: 3, 6: 4}[colour]
     raw, rows, before = zlib.decompress(packed), [], bytearray(width * step)
-    for y in range(height):
+    for y in range(min(count, height)):
         kind, line = raw[y * (width * step + 1)], bytearray(raw[y * (width * step + 1) + 1:(y + 1) * (width * step + 1)])
         for i in range(len(line) if kind else 0):
             left, up = line[i - step] if i >= step else 0, before[i]
@@ -127,12 +127,12 @@ def pixels(picture):
             line[i] = (line[i] + (0, left, up, (left + up) // 2, nearest)[kind]) & 255
         rows.append(line)
         before = line
-    return width, height, rows, step
+    return rows, step
 
 
 def ground(picture):
     """The colour of the page's corner, as one brightness of 0 to 255."""
-    _, _, rows, step = pixels(picture)
+    rows, step = first_rows(picture, 3)
     return sum(rows[2][2 * step:2 * step + 3]) / 3
 
 

@@ -97,20 +97,17 @@ std::vector<float> vector_v1() {
   return values;
 }
 
-class CpuKernels : public testing::TestWithParam<int> {
+class CpuKernels : public testing::TestWithParam<Isa> {
  protected:
   void SetUp() override {
-    if (!isa_available(static_cast<Isa>(GetParam())))
+    if (GetParam() > quanthost::cpu::best_isa())
       GTEST_SKIP() << "this processor does not have the instructions";
   }
-  const KernelTable& kernels() const { return kernels_for(static_cast<Isa>(GetParam())); }
+  const KernelTable& kernels() const { return kernels_for(GetParam()); }
 };
 
-std::string isa_name(const testing::TestParamInfo<int>& info) {
-  static const char* const kNames[] = {"scalar", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
-  return kNames[info.param];
-}
-INSTANTIATE_TEST_SUITE_P(Isa, CpuKernels, testing::Range(0, 5), isa_name);
+INSTANTIATE_TEST_SUITE_P(Isa, CpuKernels, testing::ValuesIn(quanthost::cpu::kAllIsas),
+                         [](const auto& info) { return quanthost::cpu::name_of(info.param); });
 
 TEST_P(CpuKernels, PackBitsandbytesKnownBytes) {
   const char* nf4 = "000001111111122222333344455566677788999aaabbbccccddddeeeeeeeffff";

@@ -135,7 +135,7 @@ constexpr qh_bnb4_kernels kTable = {sizeof(qh_bnb4_kernels), 0,
 
 const void* table(const qh::Host& host, qh_package** self) {
   // One for the process: its host handle lives as long.
-  static Package package{host, cpu::best_kernels()};
+  static Package package{host, cpu::kernels_for(quanthost::cpu::best_isa())};
   *self = reinterpret_cast<qh_package*>(&package);
   return &kTable;
 }
@@ -162,15 +162,15 @@ void CpuPlugin::self_test(const qh::Exec& exec) {
         {source, FloatType::kFloat32, kCount, 64, QuantType::kNf4, Rule::kCpu, out, absmax}));
   };
   quantize(cpu::scalar_kernels(), expected);
-  for (int32_t isa = 1; isa <= static_cast<int32_t>(cpu::Isa::kAmxBf16); ++isa) {
-    if (!cpu::isa_available(static_cast<cpu::Isa>(isa))) continue;
-    const cpu::KernelTable& kernels = cpu::kernels_for(static_cast<cpu::Isa>(isa));
+  for (const cpu::Isa isa : quanthost::cpu::kAllIsas) {
+    if (isa > quanthost::cpu::best_isa()) break;
+    const cpu::KernelTable& kernels = cpu::kernels_for(isa);
     quantize(kernels, packed);
     if (std::memcmp(expected, packed, sizeof(packed)) != 0) {
       throw qh::Error(
           QH_ERR_RUNTIME,
           std::string("the ") + kernels.name + " kernels give other bytes than the scalar ones",
-          "set QUANTHOST_BNB4_ISA=scalar, and report this processor");
+          "set QUANTHOST_CPU_ISA=scalar, and report this processor");
     }
   }
 }

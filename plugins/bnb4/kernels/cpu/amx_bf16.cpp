@@ -237,11 +237,10 @@ constexpr LinearKernel kTiles = {kGroup,       kPanelRows, kTile,         2,    
 
 }  // namespace
 
-const KernelTable& amx_bf16_kernels() {
+const KernelTable& amx_kernels() {
   static const KernelTable table = [] {
     KernelTable result = avx512_bf16_kernels();
-    result.isa = Isa::kAmxBf16;
-    result.name = "amx_bf16";
+    result.name = "amx";
     result.linear_bfloat16_tiles = &kTiles;
     return result;
   }();

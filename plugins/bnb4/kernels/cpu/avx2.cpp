@@ -184,9 +184,9 @@ constexpr LinearKernel kLinear = linear_kernel<Avx2>();
 }  // namespace
 
 const KernelTable& avx2_kernels() {
-  static const KernelTable table = {
-      Isa::kAvx2, "avx2",  quantize_run<Avx2>, dequantize_run<Avx2>, expand_run, &kLinear,
-      nullptr,    nullptr, backward_run<Avx2>};
+  static const KernelTable table = {"avx2",     quantize_run<Avx2>, dequantize_run<Avx2>,
+                                    expand_run, &kLinear,           nullptr,
+                                    nullptr,    backward_run<Avx2>};
   return table;
 }
 

@@ -16,8 +16,8 @@ constexpr LinearKernel kLinear = linear_kernel<Avx512>();
 
 const KernelTable& avx512_kernels() {
   static const KernelTable table = {
-      Isa::kAvx512, "avx512", quantize_run<Avx512>, dequantize_run<Avx512>, expand_run, &kLinear,
-      nullptr,      nullptr,  backward_run<Avx512>};
+      "avx512", quantize_run<Avx512>, dequantize_run<Avx512>, expand_run, &kLinear, nullptr,
+      nullptr,  backward_run<Avx512>};
   return table;
 }
 

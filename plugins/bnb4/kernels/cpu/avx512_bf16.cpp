@@ -49,8 +49,7 @@ constexpr LinearKernel kLinear = linear_kernel<Avx512Bf16>();
 }  // namespace
 
 const KernelTable& avx512_bf16_kernels() {
-  static const KernelTable table = {Isa::kAvx512Bf16,
-                                    "avx512_bf16",
+  static const KernelTable table = {"avx512_bf16",
                                     avx512_kernels().quantize_blocks,
                                     avx512_kernels().dequantize_blocks,
                                     avx512_kernels().expand_scales,

@@ -7,12 +7,13 @@
 #define QUANTHOST_PLUGINS_BNB4_KERNELS_CPU_KERNELS_HPP
 
 #include <cstdint>
+#include <quanthost/cpu/features.hpp>
 
 #include "plugins/bnb4/format.hpp"
 
 namespace quanthost::bnb4::cpu {
 
-enum class Isa : int32_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3, kAmxBf16 = 4 };
+using quanthost::cpu::Isa;
 
 // A weight as the format stores it. absmax[block - first_block] is a block's scale: doubly
 // quantized statistics are expanded a few rows at a time.
@@ -105,7 +106,6 @@ struct LinearKernel {
 };
 
 struct KernelTable {
-  Isa isa;
   const char* name;
   // Full blocks [begin, end), CPU rule.
   void (*quantize_blocks)(const QuantizeArgs& args, int64_t begin, int64_t end);
@@ -128,15 +128,11 @@ const KernelTable& scalar_kernels();
 const KernelTable& avx2_kernels();
 const KernelTable& avx512_kernels();
 const KernelTable& avx512_bf16_kernels();
-const KernelTable& amx_bf16_kernels();
+const KernelTable& amx_kernels();
 #endif
 
-// What this processor and its operating system can run.
-bool isa_available(Isa isa);
-// The table of one instruction set; isa_available() must hold.
+// The table for a level; a level that has nothing of its own gets the next lower one's.
 const KernelTable& kernels_for(Isa isa);
-// The best available one. QUANTHOST_BNB4_ISA=scalar|avx2|avx512|avx512_bf16|amx_bf16 lowers it.
-const KernelTable& best_kernels();
 
 }  // namespace quanthost::bnb4::cpu
 

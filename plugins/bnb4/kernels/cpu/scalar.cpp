@@ -70,8 +70,8 @@ constexpr LinearKernel kLinear = linear_kernel<Scalar>();
 
 const KernelTable& scalar_kernels() {
   static const KernelTable table = {
-      Isa::kScalar, "scalar", quantize_run<Scalar>, dequantize_run<Scalar>, expand_run, &kLinear,
-      nullptr,      nullptr,  backward_run<Scalar>};
+      "scalar", quantize_run<Scalar>, dequantize_run<Scalar>, expand_run, &kLinear, nullptr,
+      nullptr,  backward_run<Scalar>};
   return table;
 }
 

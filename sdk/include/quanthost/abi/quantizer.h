@@ -154,7 +154,7 @@ typedef struct qh_quantizer_api {
   qh_status (*get_special_dtypes_update)(qh_quantizer* self, qh_model* model, qh_dtype dtype,
                                          qh_dtype_sink out);
   /* Bytes one element takes once loaded, scales and the like included; may be a fraction. `param`
-   * has no data. Default: the target dtype's size. */
+   * has no data. Default, and for a negative answer: the target dtype's size. */
   qh_status (*param_element_size)(qh_quantizer* self, qh_model* model, qh_str name,
                                   const qh_tensor* param, double* out);
 

@@ -2,9 +2,11 @@
 // kernels are written for.
 #pragma once
 
+#ifdef __x86_64__
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 
 #include <cstdint>
 #include <cstdlib>
@@ -32,6 +34,7 @@ inline const char* name_of(Isa isa) {
 
 namespace detail {
 
+#ifdef __x86_64__
 struct Cpuid {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   Cpuid(unsigned leaf, unsigned subleaf) {
@@ -74,6 +77,9 @@ inline Isa detect() {
     return Isa::avx512_bf16;
   return Isa::amx;
 }
+#else
+inline Isa detect() { return Isa::scalar; }
+#endif
 
 inline Isa chosen() {
   Isa isa = detect();

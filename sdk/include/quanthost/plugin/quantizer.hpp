@@ -211,7 +211,7 @@ class Quantizer {
     }
     return out;
   }
-  // Negative: the target dtype's size.
+  // Negative: as if the slot were left out; the host takes the target dtype's size.
   virtual double param_element_size(Model&, std::string_view /*name*/, TensorView) { return -1; }
   virtual bool check_quantized_param(Model&, const ParamQuery&) { return false; }
   virtual std::int64_t row_granularity(Model&, std::string_view /*name*/) { return 0; }

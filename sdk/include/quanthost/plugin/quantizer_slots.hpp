@@ -113,8 +113,7 @@ inline void fill_model_slots(qh_quantizer_api& t) {
                             const qh_tensor* param, double* out) {
     return on_quantizer(self, [&](Quantizer& q) {
       Model m(q.host(), model);
-      const double bytes = q.param_element_size(m, from_abi(name), TensorView(*param));
-      *out = bytes >= 0 ? bytes : q.adjust_target_dtype(param->dtype).bits / 8.0;
+      *out = q.param_element_size(m, from_abi(name), TensorView(*param));
     });
   };
 }

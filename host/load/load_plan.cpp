@@ -70,16 +70,16 @@ struct Chosen {
 
 // What the checkpoint says of its own quantization. optimum-quanto leaves a map of modules beside
 // the tensors and no config.
-std::optional<Json> stored_quantization(const Checkpoint& checkpoint) {
-  if (const Json* config = checkpoint.quantization_config()) return *config;
-  if (checkpoint.quanto_qmap()) return Json{{"quant_method", "quanto"}};
+std::optional<OrderedJson> stored_quantization(const Checkpoint& checkpoint) {
+  if (const Json* config = checkpoint.quantization_config()) return OrderedJson(*config);
+  if (const Json* map = checkpoint.quanto_qmap()) return config_of_quanto_map(*map);
   return std::nullopt;
 }
 
 std::optional<Chosen> choose_method(PluginHost& plugins, const LoadOptions& options,
                                     const Checkpoint& checkpoint) {
-  if (const std::optional<Json> stored = stored_quantization(checkpoint)) {
-    return Chosen{plugins.match_checkpoint(*stored), OrderedJson(*stored)};
+  if (const std::optional<OrderedJson> stored = stored_quantization(checkpoint)) {
+    return Chosen{plugins.match_checkpoint(Json(*stored)), *stored};
   }
   if (options.quantization.method.empty()) return std::nullopt;
   return Chosen{plugins.find_method(options.quantization.method), std::nullopt};
@@ -244,8 +244,9 @@ void place_modules(const LoadOptions& options, LoadedModel& loaded,
 
 void register_services() {
   static const bool once = [] {
-    for (const char* id : {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID,
-                           QH_CHECKPOINT_ID, QH_LINALG_ID, QH_TEXT_ID, QH_CALIBRATION_ID}) {
+    for (const char* id :
+         {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID,
+          QH_CHECKPOINT_ID, QH_LINALG_ID, QH_TEXT_ID, QH_CALIBRATION_ID, QH_FORWARD_ID}) {
       register_service(id, services::find(id));
     }
     return true;

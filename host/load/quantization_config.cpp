@@ -1,6 +1,7 @@
 #include "host/load/quantization_config.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "host/base/file.hpp"
 #include "host/base/nearest_name.hpp"
@@ -54,6 +55,26 @@ std::vector<ConfigValue> checked_values(const QuantizerSpec& spec, const Ordered
     values.push_back({&field, *value, false});
   }
   return values;
+}
+
+// "qint4" in the map is "int4" in QuantoConfig, and float8 without more is e4m3fn.
+std::string quanto_config_name(std::string_view mapped) {
+  if (mapped.starts_with('q')) mapped.remove_prefix(1);
+  return mapped == "float8_e4m3fn" ? "float8" : std::string(mapped);
+}
+
+// The name that most entries of the map have at `key`; empty for a map whose entries all say
+// "none".
+std::string most_common_type(const Json& map, const char* key) {
+  std::map<std::string, int> counts;
+  for (const auto& [module, entry] : map.items()) {
+    if (entry.is_object() && entry.contains(key) && entry[key].is_string() && entry[key] != "none")
+      ++counts[entry[key].get<std::string>()];
+  }
+  const auto most =
+      std::max_element(counts.begin(), counts.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == counts.end() ? "" : quanto_config_name(most->first);
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -141,6 +162,14 @@ MethodConfig config_for_pre_quantized(const QuantizerSpec& spec,
     config.warnings.push_back(std::move(warning));
   }
   config.values = checked_values(spec, config.merged, "the checkpoint's quantization_config");
+  return config;
+}
+
+OrderedJson config_of_quanto_map(const Json& map) {
+  OrderedJson config{{std::string(kMethodKey), "quanto"}};
+  for (const char* key : {"weights", "activations"}) {
+    if (const std::string name = most_common_type(map, key); !name.empty()) config[key] = name;
+  }
   return config;
 }
 

@@ -49,4 +49,9 @@ MethodConfig config_for_pre_quantized(const QuantizerSpec& spec,
                                       const OrderedJson& quantization_config,
                                       const UserQuantization& user);
 
+// QuantoConfig for a directory that has optimum-quanto's map of modules (quanto_qmap.json) and no
+// config: the types that most of its modules have. The quantizer reads the map itself and takes
+// each module as it says.
+OrderedJson config_of_quanto_map(const Json& map);
+
 }  // namespace quanthost

@@ -121,6 +121,21 @@ TEST(ConfigForPreQuantized, RefusesAnotherMethodNamingBoth) {
   EXPECT_THAT(error.what(), HasSubstr("quantized with sample_4bit, but other was asked for"));
 }
 
+TEST(QuantoMap, GivesTheTypesThatMostModulesHave) {
+  const Json map = Json::parse(R"({
+    "a": {"weights": "qint8", "activations": "none"}, "b": {"weights": "qint4", "activations": "qint8"},
+    "c": {"weights": "qint4", "activations": "qint8"}, "norm": {"weights": "none", "activations": "qint8"}})");
+  EXPECT_EQ(
+      config_of_quanto_map(map),
+      OrderedJson({{"quant_method", "quanto"}, {"weights", "int4"}, {"activations", "int8"}}));
+  EXPECT_EQ(config_of_quanto_map(
+                Json::parse(R"({"a": {"weights": "qfloat8_e4m3fn", "activations": "none"}})")),
+            OrderedJson({{"quant_method", "quanto"}, {"weights", "float8"}}));
+  EXPECT_EQ(config_of_quanto_map(Json::parse(
+                R"({"a": {"weights": "qfloat8_e5m2", "activations": "none"}})"))["weights"],
+            "float8_e5m2");
+}
+
 TEST(ConfigFields, HandOverTypedValuesAndUnknownKeysAsJson) {
   const auto spec = sample();
   const MethodConfig config = config_for_pre_quantized(spec, kStored, {});

@@ -68,6 +68,33 @@ TEST(QuantoQuantizer, RefusesActivationsForAModelThatIsNotPreQuantized) {
   MockLoad load = q.load({.pre_quantized = true, .config = {{"activations", "int8"}}});
 }
 
+TEST(QuantoQuantizer, TakesActivationsWithDataToFindTheirScalesOn) {
+  Quanto q;
+  MockLoad load = q.load({.config = {{"activations", "int8"}, {"calibration", "texts.txt"}}});
+  EXPECT_THAT(failure_of([&] { load.load(); }), HasSubstr("this host does not offer qh.forward/1"));
+  EXPECT_THAT(failure_of([&] {
+                q.load({.config = {{"calibration", "texts.txt"}}});
+              }),
+              HasSubstr("calibration data is for quantized activations only"));
+  EXPECT_THAT(failure_of([&] {
+                q.load({.config = {{"activations", "int8"},
+                                   {"calibration", "texts.txt"},
+                                   {"calibration_momentum", 1.0}}});
+              }),
+              HasSubstr("calibration_momentum has to be at least 0 and below 1"));
+}
+
+TEST(QuantoQuantizer, RefusesAMapWithActivationsOfADenseWeight) {
+  Quanto q;
+  MockLoad load = q.load({.pre_quantized = true});
+  load.model().files["quanto_qmap.json"] =
+      R"({"model.layers.0.up_proj": {"weights": "none", "activations": "qint8"}})";
+  EXPECT_EQ(load.before_load(), QH_ERR_NOT_IMPLEMENTED);
+  EXPECT_THAT(
+      q.host.take_error().message,
+      HasSubstr("quantizes what passes through 'model.layers.0.up_proj' but not its weight"));
+}
+
 TEST(QuantoQuantizer, RefusesTypesThatDoNotExist) {
   Quanto q;
   EXPECT_THAT(

@@ -21,6 +21,9 @@ struct CalibrationRow {
 
 using CalibrationBatch = std::vector<CalibrationRow>;  // all of one length
 
+// optimum's cap on the length that a model itself says.
+inline constexpr std::uint64_t kLongestSample = 4028;
+
 struct CalibrationDataRequest {
   // A path (as it is, or as a JSON string), or a JSON list of strings or of {"input_ids": […]}.
   std::string dataset;

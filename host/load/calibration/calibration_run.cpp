@@ -15,7 +15,6 @@
 namespace quanthost {
 namespace {
 
-constexpr std::uint64_t kLongestSample = 4028;  // optimum's cap on the model's own length
 constexpr double kShareOfFreeMemory = 0.8;      // for activations, when no limit is given
 
 // What one row of one pass has captured so far. Each worker thread has the one it is filling.

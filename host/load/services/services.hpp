@@ -1,6 +1,7 @@
 // What the host offers plugins, by id. One file a service; this header joins them.
 #pragma once
 
+#include <quanthost/abi/forward.h>
 #include <quanthost/abi/services.h>
 
 #include <string_view>
@@ -17,6 +18,7 @@ const qh_checkpoint_api& checkpoint();
 const qh_linalg_api& linalg();
 const qh_text_api& text();
 const qh_calibration_api& calibration();
+const qh_forward_api& forward();
 
 // The table of a service, or null when this host has none of that id.
 const void* find(std::string_view id);

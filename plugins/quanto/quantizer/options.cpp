@@ -3,6 +3,8 @@
 
 #include <quanthost/packages/quanto_kernels.h>
 
+#include "quantizer/config_json.hpp"
+
 namespace quanthost::quanto {
 namespace {
 
@@ -17,6 +19,19 @@ constexpr Name kNames[] = {{"int2", QType::int2},
                            {"float8", QType::float8_e4m3fn},
                            {"float8_e4m3fnuz", QType::float8_e4m3fnuz},
                            {"float8_e5m2", QType::float8_e5m2}};
+
+CalibrationOptions calibration_options(const qh::Config& config) {
+  const double momentum = config.number("calibration_momentum");
+  if (momentum < 0.0 || momentum >= 1.0)
+    throw qh::Error(QH_ERR_VALUE, "calibration_momentum has to be at least 0 and below 1, found " +
+                                      std::to_string(momentum));
+  return {entry_json(config.json(), "calibration"),
+          config.has("calibration_tokenizer") ? config.string("calibration_tokenizer") : "",
+          {momentum, config.boolean("calibration_streamline")},
+          static_cast<std::uint32_t>(config.integer("calibration_batch_size")),
+          static_cast<std::uint64_t>(config.integer("calibration_samples")),
+          static_cast<std::uint64_t>(config.integer("calibration_sequence_length"))};
+}
 
 }  // namespace
 
@@ -53,6 +68,12 @@ Options::Options(const qh::Config& config)
       throw qh::Error(QH_ERR_VALUE,
                       "Only support activations in [None, 'int8', 'float8'] but found " +
                           config.string("activations"));
+  }
+  if (config.has("calibration")) {
+    if (!activations)
+      throw qh::Error(QH_ERR_VALUE, "calibration data is for quantized activations only",
+                      "set `activations` too, or leave `calibration` out");
+    calibration = calibration_options(config);
   }
   if (optimizer == QH_QUANTO_OPTIMIZER_HQQ && !is_affine(weights))
     throw qh::Error(QH_ERR_VALUE, "optimizer hqq is for weights in int2 and int4",

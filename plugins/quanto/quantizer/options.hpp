@@ -6,6 +6,7 @@
 #include <string>
 
 #include "format.hpp"
+#include "quantizer/activations.hpp"
 
 namespace quanthost::quanto {
 
@@ -14,10 +15,21 @@ QType qtype_from_config(std::string_view name);
 QType qtype_from_map(std::string_view name);
 std::string map_name(QType qtype);
 
+// How the scales of activations are found; `dataset` is what qh.forward/1 reads.
+struct CalibrationOptions {
+  std::string dataset;
+  std::string tokenizer;
+  CalibrationSettings settings;
+  std::uint32_t batch_size;
+  std::uint64_t samples;          // 0: all
+  std::uint64_t sequence_length;  // 0: the model's longest
+};
+
 struct Options {
   QType weights;
   std::optional<QType> activations;
   std::int32_t optimizer;  // QH_QUANTO_OPTIMIZER_*
+  std::optional<CalibrationOptions> calibration;
 
   explicit Options(const qh::Config& config);
 };

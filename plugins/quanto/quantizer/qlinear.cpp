@@ -2,8 +2,6 @@
 // call for.
 #include "quantizer/qlinear.hpp"
 
-#include <cstring>
-#include <quanthost/cpu/formats.hpp>
 #include <string>
 
 namespace quanthost::quanto {
@@ -13,19 +11,11 @@ using qh::Error;
 
 constexpr std::string_view kWeightPrefix = "weight.";
 
-// A scalar tensor of any float type on host memory.
-float scalar(const qh::Tensor& tensor) {
-  const qh::Dtype dtype = tensor.view().dtype();
-  if (dtype == qh::kFloat16) return cpu::to_float(*tensor.data<cpu::Float16>());
-  if (dtype == qh::kBfloat16) return cpu::to_float(*tensor.data<cpu::BFloat16>());
-  return *tensor.data<float>();
-}
-
 }  // namespace
 
-QLinear::QLinear(const qh::Host& host, KernelPackages& packages, const LinearSpec& spec)
-    : qh::Module(host),
-      packages_(packages),
+QLinear::QLinear(const qh::Host& host, KernelPackages& packages, RecentScales& recent,
+                 const LinearSpec& spec)
+    : QModule(host, packages, Activations(spec.activations, spec.dtype, recent)),
       spec_(spec),
       weight_(spec.weights, spec.out_features, spec.in_features) {}
 
@@ -59,8 +49,7 @@ std::vector<qh::ParamInfo> QLinear::parameters() const {
                    bit_width(spec_.weights) / 8.0});
   }
   if (spec_.has_bias) out.push_back({"bias", spec_.dtype, {spec_.out_features}, dense_bytes});
-  out.push_back({"input_scale", spec_.dtype, {}, dense_bytes, true});
-  out.push_back({"output_scale", spec_.dtype, {}, dense_bytes, true});
+  for (qh::ParamInfo& scale : activations_.parameters()) out.push_back(std::move(scale));
   return out;
 }
 
@@ -69,21 +58,17 @@ void QLinear::set_param(const qh::Exec& exec, std::string_view name, qh::Tensor 
       weight_.has_part(name.substr(kWeightPrefix.size())))
     return weight_.set_part(exec, kernels(exec), name.substr(kWeightPrefix.size()),
                             std::move(value));
-  const bool is_scale = name == "input_scale" || name == "output_scale";
-  const std::vector<std::int64_t> shape = name == "weight"
+  if (Activations::is_scale(name)) return activations_.set_scale(exec, name, value.view());
+  const bool is_weight = name == "weight";
+  if (!is_weight && !(name == "bias" && spec_.has_bias)) throw no_param(name);
+  const std::vector<std::int64_t> shape = is_weight
                                               ? std::vector{spec_.out_features, spec_.in_features}
-                                          : is_scale ? std::vector<std::int64_t>{}
-                                                     : std::vector{spec_.out_features};
-  if (name != "weight" && !is_scale && !(name == "bias" && spec_.has_bias)) throw no_param(name);
+                                              : std::vector{spec_.out_features};
   if (value.view().shape() != shape)
     throw Error(QH_ERR_VALUE, "'" + std::string(name) + "' has the wrong shape for a layer of " +
                                   std::to_string(spec_.out_features) + " x " +
                                   std::to_string(spec_.in_features));
-  qh::Tensor& slot = name == "weight"        ? dense_
-                     : name == "bias"        ? bias_
-                     : name == "input_scale" ? input_scale_
-                                             : output_scale_;
-  slot = exec.converted(std::move(value), value.view().dtype());
+  (is_weight ? dense_ : bias_) = exec.converted(std::move(value), value.view().dtype());
 }
 
 qh::Tensor QLinear::get_param(const qh::Exec& exec, std::string_view name) {
@@ -124,43 +109,6 @@ void QLinear::forward(const qh::Exec& exec, const qh_tensor* inputs, std::uint32
                                  output.abi()));
 }
 
-qh::Tensor QLinear::scale_or_one(const qh::Exec& exec, const qh::Tensor& scale) const {
-  qh::Tensor out = exec.allocate(weight_.dtype(), {});
-  if (scale) {
-    exec.copy(scale.abi(), out.abi());
-    return out;
-  }
-  float one = 1.0f;
-  qh_tensor unit{&one, {QH_DEVICE_CPU, 0}, 0, qh::kFloat32, nullptr, nullptr, 0};
-  exec.copy(&unit, out.abi());
-  return out;
-}
-
-qh::Tensor QLinear::quantize_activation(const qh::Exec& exec, const qh_tensor& x,
-                                        const qh::Tensor& scale) {
-  const KernelPackage& package = kernels(exec);
-  const qh::TensorView view(x);
-  const std::int64_t columns = view.size(-1), rows = view.elements() / columns;
-  const QType qtype = *spec_.activations;
-  qh::Tensor data = exec.allocate(qtype == QType::int8            ? qh::kInt8
-                                  : qtype == QType::float8_e4m3fn ? qh::kFloat8E4m3fn
-                                  : qtype == QType::float8_e5m2   ? qh::kFloat8E5m2
-                                                                  : qh::kFloat8E4m3fnuz,
-                                  view.shape());
-  const qh_quanto_weight codes{sizeof(codes),
-                               static_cast<std::int32_t>(qtype),
-                               QH_QUANTO_PER_TENSOR,
-                               0,
-                               0,
-                               rows,
-                               columns,
-                               data.abi(),
-                               scale.abi(),
-                               nullptr};
-  qh::check(package.table.quantize_with(package.self, exec.abi(), &x, &codes));
-  return data;
-}
-
 // As upstream's hooks: the input is quantized with input_scale, the output with output_scale.
 void QLinear::forward_quantized(const qh::Exec& exec, const qh_tensor& input,
                                 qh::TensorView output) {
@@ -169,36 +117,18 @@ void QLinear::forward_quantized(const qh::Exec& exec, const qh_tensor& input,
   if (output.dtype() != weight_.dtype())
     throw Error(QH_ERR_VALUE, "quantized activations need an input of the weight's own type, " +
                                   std::string(qh::name_of(weight_.dtype())));
-  const qh::Tensor input_scale = scale_or_one(exec, input_scale_),
-                   output_scale = scale_or_one(exec, output_scale_);
-  const qh::Tensor codes = quantize_activation(exec, input, input_scale);
+  const Activations::Codes codes = activations_.quantize_input(exec, package, input);
   const qh_quanto_weight w = weight_.abi();
   const qh_tensor* bias = bias_ ? bias_.abi() : nullptr;
-  const auto dense_view = [&](const qh::Tensor& data, const qh::Tensor& scale) {
-    const std::int64_t columns = data.view().size(-1);
-    return qh_quanto_weight{sizeof(qh_quanto_weight),
-                            static_cast<std::int32_t>(*spec_.activations),
-                            QH_QUANTO_PER_TENSOR,
-                            0,
-                            0,
-                            data.view().elements() / columns,
-                            columns,
-                            data.abi(),
-                            scale.abi(),
-                            nullptr};
-  };
   if (is_affine(spec_.weights)) {
     const qh::Tensor x = exec.allocate(weight_.dtype(), qh::TensorView(input).shape());
-    const qh_quanto_weight activation = dense_view(codes, input_scale);
-    qh::check(package.table.dequantize(package.self, exec.abi(), &activation, x.abi()));
+    activations_.dequantize(exec, package, codes, *x.abi());
     qh::check(package.table.linear(package.self, exec.abi(), x.abi(), &w, bias, output.abi()));
   } else {
-    qh::check(package.table.linear_quantized(package.self, exec.abi(), codes.abi(),
-                                             scalar(input_scale), &w, bias, output.abi()));
+    qh::check(package.table.linear_quantized(package.self, exec.abi(), codes.data.abi(),
+                                             codes.scale, &w, bias, output.abi()));
   }
-  const qh::Tensor result = quantize_activation(exec, *output.abi(), output_scale);
-  const qh_quanto_weight activation = dense_view(result, output_scale);
-  qh::check(package.table.dequantize(package.self, exec.abi(), &activation, output.abi()));
+  activations_.quantize_output(exec, package, *output.abi());
 }
 
 void QLinear::backward_input(const qh::Exec& exec, qh::TensorView grad_output, qh::TensorView,
@@ -214,12 +144,8 @@ void QLinear::backward_input(const qh::Exec& exec, qh::TensorView grad_output, q
 void QLinear::to_device(const qh::Exec& exec) {
   kernels(exec);
   weight_.to_device(exec);
-  for (qh::Tensor* part : {&dense_, &bias_, &input_scale_, &output_scale_}) {
-    if (!*part) continue;
-    qh::Tensor moved = exec.allocate(part->view().dtype(), part->view().shape());
-    exec.copy(part->abi(), moved.abi());
-    *part = std::move(moved);
-  }
+  move_tensor(exec, dense_);
+  move_tensor(exec, bias_);
 }
 
 void QLinear::state_dict(const qh::Exec& exec, const qh::TensorEmitter& emit) {
@@ -228,9 +154,7 @@ void QLinear::state_dict(const qh::Exec& exec, const qh::TensorEmitter& emit) {
   else
     expect_frozen(), weight_.emit_parts(exec, emit);
   if (bias_) emit("bias", exec.share(bias_));
-  emit("input_scale", input_scale_ ? exec.share(input_scale_) : scale_or_one(exec, input_scale_));
-  emit("output_scale",
-       output_scale_ ? exec.share(output_scale_) : scale_or_one(exec, output_scale_));
+  activations_.emit_scales(exec, emit);
 }
 
 qh::Tensor QLinear::dequantize(const qh::Exec& exec, qh::Dtype dtype) {
@@ -257,8 +181,7 @@ qh::ModuleMemory QLinear::expected_memory() const {
 qh::ModuleMemory QLinear::memory_bytes() const {
   if (!frozen() && !dense_) return expected_memory();
   const auto bytes = [](const qh::Tensor& tensor) { return tensor ? tensor.view().bytes() : 0; };
-  return {weight_.data_bytes(),
-          weight_.overhead_bytes() + bytes(bias_) + bytes(input_scale_) + bytes(output_scale_),
+  return {weight_.data_bytes(), weight_.overhead_bytes() + bytes(bias_) + activations_.bytes(),
           bytes(dense_)};
 }
 

@@ -2,10 +2,7 @@
 // the checkpoint has them.
 #pragma once
 
-#include <optional>
-#include <quanthost/plugin/module.hpp>
-
-#include "quantizer/kernel_packages.hpp"
+#include "quantizer/qmodule.hpp"
 #include "quantizer/qweight.hpp"
 
 namespace quanthost::quanto {
@@ -20,13 +17,14 @@ struct LinearSpec {
   bool pre_quantized;  // the checkpoint holds the weight's parts
 };
 
-class QLinear final : public qh::Module {
+class QLinear final : public QModule {
  public:
   static constexpr const char* kClassName = "QLinear";
   static constexpr std::uint32_t kFlags = QH_MODULE_LINEAR;
 
-  // `packages` outlives the module.
-  QLinear(const qh::Host&, KernelPackages& packages, const LinearSpec&);
+  QLinear(const qh::Host&, KernelPackages&, RecentScales&, const LinearSpec&);
+
+  MapEntry map_entry() const override { return {spec_.weights, spec_.activations}; }
 
   const LinearSpec& spec() const { return spec_; }
   bool frozen() const { return weight_.complete(); }
@@ -50,18 +48,12 @@ class QLinear final : public qh::Module {
  private:
   qh::ModuleMemory expected_memory() const;
   void expect_frozen() const;
-  const KernelPackage& kernels(const qh::Exec& exec) {
-    return packages_.for_device(exec.device_kind());
-  }
-  qh::Tensor scale_or_one(const qh::Exec&, const qh::Tensor& scale) const;
   void forward_quantized(const qh::Exec&, const qh_tensor& input, qh::TensorView output);
-  qh::Tensor quantize_activation(const qh::Exec&, const qh_tensor& x, const qh::Tensor& scale);
 
-  KernelPackages& packages_;
   LinearSpec spec_;
   QWeight weight_;
   qh::Tensor dense_;  // of a module that is not frozen yet
-  qh::Tensor bias_, input_scale_, output_scale_;
+  qh::Tensor bias_;
 };
 
 }  // namespace quanthost::quanto

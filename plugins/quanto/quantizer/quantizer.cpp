@@ -1,8 +1,12 @@
 // The decisions of quanto's quantizer, in the order in which a load asks for them.
 #include "quantizer/quantizer.hpp"
 
+#include <quanthost/abi/forward.h>
+
 #include <algorithm>
 #include <set>
+
+#include "quantizer/config_json.hpp"
 
 namespace quanthost::quanto {
 namespace {
@@ -18,12 +22,12 @@ bool ends_with(std::string_view text, std::string_view end) {
 QuantoQuantizer::QuantoQuantizer(const qh::Host& host, const qh_create_args& args)
     : qh::Quantizer(host, args), options_(config), packages_(host, args.session) {
   modules_to_not_convert = config.strings("modules_to_not_convert");
-  if (options_.activations && !pre_quantized)
-    throw Error(
-        QH_ERR_VALUE,
-        "We don't support quantizing the activations while a model is loaded: their scales "
-        "have to be calibrated on data",
-        "leave `activations` out, or load a model whose activations were calibrated already");
+  if (options_.activations && !options_.calibration && !pre_quantized)
+    throw Error(QH_ERR_VALUE,
+                "We don't support quantizing the activations while a model is loaded: their scales "
+                "have to be calibrated on data",
+                "give the data as `calibration`, leave `activations` out, or load a model whose "
+                "activations were calibrated already");
 }
 
 void QuantoQuantizer::validate_environment(const qh::Environment&, const Report&) {
@@ -77,20 +81,64 @@ qh::MemoryLimits QuantoQuantizer::adjust_max_memory(qh::MemoryLimits limits) {
   return limits;
 }
 
-void QuantoQuantizer::replace(qh::Model& model, const qh::ModuleDesc& module, QType weights,
-                              std::optional<QType> activations, bool stored) {
+void QuantoQuantizer::replace(qh::Model& model, const qh::ModuleDesc& module, const MapEntry& entry,
+                              bool stored) {
   qh::Dtype dtype = qh::kFloat32;
   for (const qh::ParamDesc& param : model.parameters())
     if (param.name == module.name + ".weight") dtype = param.dtype;
-  model.replace_module(module.name,
-                       std::make_unique<QLinear>(
-                           host(), packages_,
-                           LinearSpec{weights, activations, module.in_features, module.out_features,
-                                      module.has_bias, options_.optimizer, dtype, stored}));
+  const LinearSpec spec{*entry.weights,
+                        entry.activations,
+                        module.in_features,
+                        module.out_features,
+                        module.has_bias,
+                        options_.optimizer,
+                        dtype,
+                        stored};
+  model.replace_module(module.name, std::make_unique<QLinear>(host(), packages_, recent_, spec));
+}
+
+void QuantoQuantizer::replace_norm(qh::Model& model, const qh::ModuleDesc& module,
+                                   QType activations) {
+  LayerNormSpec spec{activations, 0, layer_norm_eps(model.config_json()), false, false, {}};
+  for (const qh::ParamDesc& param : model.parameters()) {
+    if (param.name == module.name + ".bias") spec.has_bias = true;
+    if (param.name != module.name + ".weight") continue;
+    spec.has_weight = true;
+    spec.width = param.shape.at(0);
+    spec.dtype = param.dtype;
+  }
+  if (!spec.has_weight) {
+    host().warn("'" + module.name + "' has no weight: its output is not quantized");
+    return;
+  }
+  model.replace_module(module.name, std::make_unique<QLayerNorm>(host(), packages_, recent_, spec));
 }
 
 // A checkpoint with a quantization map is taken as it says; any other model is quantized by the
 // options.
+std::optional<MapEntry> QuantoQuantizer::entry_for(
+    qh::Model& model, const qh::ModuleDesc& module,
+    const std::optional<QuantizationMap>& map) const {
+  const bool is_linear = module.class_name == "Linear";
+  if (!is_linear && module.class_name != "LayerNorm") return std::nullopt;
+  if (!map) {
+    if (model.is_skipped(module.name, modules_to_not_convert)) return std::nullopt;
+    if (is_linear) return MapEntry{options_.weights, options_.activations};
+    return options_.activations ? std::optional(MapEntry{std::nullopt, options_.activations})
+                                : std::nullopt;
+  }
+  const auto found =
+      std::find_if(map->begin(), map->end(), [&](const auto& e) { return e.first == module.name; });
+  if (found == map->end()) return std::nullopt;
+  const MapEntry& entry = found->second;
+  if (is_linear && !entry.weights && entry.activations)
+    throw Error(QH_ERR_NOT_IMPLEMENTED,
+                std::string(kMapFile) + " quantizes what passes through '" + module.name +
+                    "' but not its weight",
+                "quantize the model again with a type for the weights");
+  return entry.weights || entry.activations ? std::optional(entry) : std::nullopt;
+}
+
 void QuantoQuantizer::process_before_load(const qh::Exec& exec, qh::Model& model,
                                           const qh::DeviceMap& device_map,
                                           const std::vector<std::string>& keep_in_fp32) {
@@ -106,22 +154,20 @@ void QuantoQuantizer::process_before_load(const qh::Exec& exec, qh::Model& model
 
   const std::string map_text =
       host().checkpoint.struct_size ? model.checkpoint_file(kMapFile) : std::string();
-  const QuantizationMap map = map_text.empty() ? QuantizationMap() : parse_map(map_text);
-  std::size_t replaced = 0;
+  std::optional<QuantizationMap> map;
+  if (!map_text.empty()) map = parse_map(map_text);
+  std::size_t linear = 0;
   for (const qh::ModuleDesc& module : model.modules()) {
-    if (module.class_name != "Linear") continue;
-    if (!map_text.empty()) {
-      const auto entry = std::find_if(map.begin(), map.end(),
-                                      [&](const auto& e) { return e.first == module.name; });
-      if (entry == map.end() || !entry->second.weights) continue;
-      replace(model, module, *entry->second.weights, entry->second.activations, true);
-    } else {
-      if (model.is_skipped(module.name, modules_to_not_convert)) continue;
-      replace(model, module, options_.weights, options_.activations, pre_quantized);
+    const std::optional<MapEntry> entry = entry_for(model, module, map);
+    if (!entry) continue;
+    if (!entry->weights) {
+      replace_norm(model, module, *entry->activations);
+      continue;
     }
-    ++replaced;
+    replace(model, module, *entry, map || pre_quantized);
+    ++linear;
   }
-  if (replaced == 0)
+  if (linear == 0)
     host().warn(
         "You are loading your model using quanto but no linear modules were found in your model; "
         "please check "
@@ -195,21 +241,55 @@ void QuantoQuantizer::create_quantized_param(const qh::Exec& exec, qh::Model& mo
     found.module->set_param(exec, found.name, std::move(args.value));
 }
 
-void QuantoQuantizer::dequantize(const qh::Exec& exec, qh::Model& model, qh::Dtype dtype) {
+std::vector<std::pair<std::string, QModule*>> QuantoQuantizer::our_modules(qh::Model& model) const {
+  std::vector<std::pair<std::string, QModule*>> out;
   for (const qh::ModuleDesc& module : model.modules()) {
-    QLinear* layer = model.plugin_module<QLinear>(module.name);
-    if (!layer) continue;
+    if (QLinear* linear = model.plugin_module<QLinear>(module.name))
+      out.emplace_back(module.name, linear);
+    else if (QLayerNorm* norm = model.plugin_module<QLayerNorm>(module.name))
+      out.emplace_back(module.name, norm);
+  }
+  return out;
+}
+
+// The scales of activations follow the data, batch by batch, through the whole model.
+void QuantoQuantizer::process_after_load(const qh::Exec& exec, qh::Model& model) {
+  if (pre_quantized || !options_.calibration) return;
+  const CalibrationOptions& options = *options_.calibration;
+  qh_calibration_args data{};
+  data.struct_size = sizeof(data);
+  data.batch_size = options.batch_size;
+  data.dataset_json = qh::to_abi(options.dataset);
+  data.tokenizer = qh::to_abi(options.tokenizer);
+  data.sample_count = options.samples;
+  data.sequence_length = options.sequence_length;
+  data.pad_token_id = -1;
+  const auto forward =
+      qh::copy_sized(static_cast<const qh_forward_api*>(host().service(QH_FORWARD_ID)));
+  const auto modules = our_modules(model);
+  for (const auto& [name, module] : modules) module->activations().calibrate(options.settings);
+  qh::check(host().need(forward, QH_FORWARD_ID).run(session(), model.handle(), exec.abi(), &data));
+  for (const auto& [name, module] : modules) module->activations().calibrate(std::nullopt);
+}
+
+void QuantoQuantizer::dequantize(const qh::Exec& exec, qh::Model& model, qh::Dtype dtype) {
+  for (const auto& [name, module] : our_modules(model)) {
+    QLinear* layer = model.plugin_module<QLinear>(name);
+    if (!layer)
+      throw Error(QH_ERR_NOT_IMPLEMENTED,
+                  "'" + name + "' is a norm with quantized activations, which cannot be undone");
     qh::Tensor bias = layer->spec().has_bias ? layer->get_param(exec, "bias") : qh::Tensor();
     if (bias && dtype != qh::kNoDtype) bias = exec.converted(std::move(bias), dtype);
-    model.restore_module(module.name, layer->dequantize(exec, dtype), std::move(bias));
+    model.restore_module(name, layer->dequantize(exec, dtype), std::move(bias));
   }
 }
 
+// The data that scales were found on is no part of the model.
+std::string QuantoQuantizer::saved_config(qh::Model&) { return without_calibration(config.json()); }
+
 std::vector<std::pair<std::string, std::string>> QuantoQuantizer::saved_files(qh::Model& model) {
   QuantizationMap map;
-  for (const qh::ModuleDesc& module : model.modules())
-    if (QLinear* layer = model.plugin_module<QLinear>(module.name))
-      map.emplace_back(module.name, MapEntry{layer->spec().weights, layer->spec().activations});
+  for (const auto& [name, module] : our_modules(model)) map.emplace_back(name, module->map_entry());
   return {{kMapFile, write_map(map)}};
 }
 

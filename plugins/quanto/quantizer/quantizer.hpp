@@ -5,8 +5,8 @@
 #include <quanthost/plugin/quantizer.hpp>
 
 #include "quantizer/options.hpp"
+#include "quantizer/qlayernorm.hpp"
 #include "quantizer/qlinear.hpp"
-#include "quantizer/qmap.hpp"
 
 namespace quanthost::quanto {
 
@@ -27,23 +27,30 @@ class QuantoQuantizer final : public qh::Quantizer {
   bool check_quantized_param(qh::Model&, const qh::ParamQuery&) override;
   std::int64_t row_granularity(qh::Model&, std::string_view name) override;
   void create_quantized_param(const qh::Exec&, qh::Model&, qh::ParamArgs) override;
+  void process_after_load(const qh::Exec&, qh::Model&) override;
   bool is_serializable() override { return true; }
   bool is_trainable() override { return true; }
   void dequantize(const qh::Exec&, qh::Model&, qh::Dtype) override;
+  std::string saved_config(qh::Model&) override;
   std::vector<std::pair<std::string, std::string>> saved_files(qh::Model&) override;
 
  private:
-  // The module a parameter belongs to, and its name there; null when it is not one of ours.
+  // The linear layer a parameter belongs to, and its name there; null when it is not one of ours.
   struct Owner {
     QLinear* module;
     std::string_view name;
   };
   Owner owner(qh::Model&, std::string_view name) const;
-  void replace(qh::Model&, const qh::ModuleDesc&, QType weights, std::optional<QType> activations,
-               bool stored);
+  // What the module becomes; nothing: it stays.
+  std::optional<MapEntry> entry_for(qh::Model&, const qh::ModuleDesc&,
+                                    const std::optional<QuantizationMap>&) const;
+  void replace(qh::Model&, const qh::ModuleDesc&, const MapEntry&, bool stored);
+  void replace_norm(qh::Model&, const qh::ModuleDesc&, QType activations);
+  std::vector<std::pair<std::string, QModule*>> our_modules(qh::Model&) const;
 
   Options options_;
   KernelPackages packages_;
+  RecentScales recent_;
 };
 
 }  // namespace quanthost::quanto

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "quantizer/qmodule.hpp"
+
 namespace quanthost::quanto {
 namespace {
 
@@ -181,12 +183,7 @@ void QWeight::emit_parts(const qh::Exec& exec, const qh::TensorEmitter& emit) co
 }
 
 void QWeight::to_device(const qh::Exec& exec) {
-  for (qh::Tensor* part : {&data_, &scale_, &shift_}) {
-    if (!*part) continue;
-    qh::Tensor moved = exec.allocate(part->view().dtype(), part->view().shape());
-    exec.copy(part->abi(), moved.abi());
-    *part = std::move(moved);
-  }
+  for (qh::Tensor* part : {&data_, &scale_, &shift_}) move_tensor(exec, *part);
 }
 
 }  // namespace quanthost::quanto

@@ -8,13 +8,16 @@
  *   abi/quantizer.h  the quantizer: transformers' HfQuantizer, slot by slot
  *   abi/module.h     a quantized layer as a module class
  *   abi/services.h   what the host offers: tensors, model, checkpoint, packages, threads, log,
- * progress, linear algebra, calibration, text Kernel packages have headers of their own under
+ * progress, linear algebra, calibration, text
+ *   abi/forward.h    one more of these: the whole model over a data set
+ * Kernel packages have headers of their own under
  * packages/. C++ authors include plugin.hpp instead, which includes this.
  */
 #ifndef QUANTHOST_ABI_H
 #define QUANTHOST_ABI_H
 
 #include <quanthost/abi/base.h>
+#include <quanthost/abi/forward.h>
 #include <quanthost/abi/module.h>
 #include <quanthost/abi/plugin.h>
 #include <quanthost/abi/quantizer.h>

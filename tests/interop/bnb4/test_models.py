@@ -11,6 +11,7 @@ import subprocess
 from types import SimpleNamespace
 
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # other processes compute too
 
 import bitsandbytes
 import pytest
@@ -172,15 +173,13 @@ def test_smollm2_perplexity_is_theirs_within_a_thousandth(smollm2):
     assert answer["perplexity"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_smollm2_generates_what_their_logits_choose(smollm2):
-    """One forward of theirs over our text: greedy generation is the same when each of our tokens is their likeliest."""
+@pytest.mark.parametrize("prompt", ["Once upon a time", "The capital of France is", "def fibonacci(n):",
+                                    "Water boils at a temperature of"])
+def test_smollm2_generates_the_tokens_that_transformers_generates(smollm2, prompt):
     model, tokenizer = smollm2
-    prompt = "Once upon a time"
-    prompt_ids = tokenizer(prompt).input_ids
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    with torch.inference_mode():
+        expected = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=64)
     answer = json.loads(quanthost("run", SMOLLM2, "-p", prompt, "-n", 64, "--greedy", "--dtype", "float32", "--json",
                                   *method("nf4")))
-    tokens = answer["tokens"]
-    assert len(tokens) == 64
-    with torch.inference_mode():
-        logits = model(torch.tensor([prompt_ids + tokens])).logits[0]
-    assert logits[len(prompt_ids) - 1:-1].argmax(-1).tolist() == tokens
+    assert answer["tokens"] == expected[0, ids.shape[1]:].tolist()

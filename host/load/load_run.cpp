@@ -1,5 +1,7 @@
 // The work of a load: tensors stream in file order, are moved, quantized and placed; then the model
 // is finished.
+#include <c10/core/GradMode.h>
+
 #include <chrono>
 #include <map>
 #include <set>
@@ -188,7 +190,9 @@ void need_offload_folder(const LoadedModel& loaded, const LoadOptions& options) 
 
 void run_load(LoadedModel& loaded, const LoadOptions& options) {
   const StageClock clock(loaded.stats.seconds);
-  const c10::InferenceMode inference;
+  // Not InferenceMode: its tensors could never take part in a backward pass, and adapters train
+  // around these weights.
+  const c10::NoGradGuard no_gradients;
   release_idle_memory();
   need_offload_folder(loaded, options);
   if (!options.spool_directory.empty())

@@ -2,7 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <c10/core/InferenceMode.h>
+#include <c10/core/GradMode.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -132,7 +132,7 @@ std::optional<std::size_t> TensorStream::claim() {
 }
 
 void TensorStream::read_jobs() {
-  const c10::InferenceMode inference;
+  const c10::NoGradGuard no_gradients;
   at::get_num_threads();   // LibTorch sets up a thread at its first question, so ask before
   omp_set_num_threads(1);  // of this thread alone: the readers are the parallelism
   while (const auto index = claim()) {

@@ -190,6 +190,10 @@ std::vector<std::string> QuantoQuantizer::update_missing_keys(qh::Model& model,
                                                               std::string_view) {
   std::vector<std::string> left;
   for (std::string& key : keys) {
+    const std::size_t dot = key.rfind('.');
+    if (dot != std::string::npos && Activations::is_scale(key.substr(dot + 1)) &&
+        model.plugin_module<QLayerNorm>(std::string_view(key).substr(0, dot)))
+      continue;
     const Owner found = owner(model, key);
     const bool stored_part = found.module && found.module->spec().pre_quantized &&
                              found.name != "input_scale" && found.name != "output_scale";

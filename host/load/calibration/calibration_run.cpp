@@ -15,7 +15,7 @@
 namespace quanthost {
 namespace {
 
-constexpr double kShareOfFreeMemory = 0.8;      // for activations, when no limit is given
+constexpr double kShareOfFreeMemory = 0.8;  // for activations, when no limit is given
 
 // What one row of one pass has captured so far. Each worker thread has the one it is filling.
 struct Capture {

@@ -85,7 +85,7 @@ typedef struct qh_module_class {
    * QH_ERR_NOT_IMPLEMENTED. [any thread] */
   qh_status (*dequantize)(qh_module* self, const qh_exec* exec, qh_dtype dtype,
                           qh_managed_tensor** out);
-  /* Default: the sum of what state_dict emits. [any thread] */
+  /* Not filled yet: what it will take (0: unknown). Default: what state_dict emits. [any thread] */
   qh_status (*memory_bytes)(qh_module* self, qh_module_memory* out);
   /* Called once when everything is loaded and on its device, before the first forward. Default:
    * nothing. [load thread] */

@@ -1,8 +1,11 @@
 // A quantizer of the calibrated kind: the life cycle of GPTQ with a trivial rule in the place of
 // the algorithm (weights are rounded to sixteenths), so that what the host gives it can be
 // compared.
+<<<<<<< HEAD
+=======
+#include <algorithm>
+>>>>>>> ee1bdfb (Calibration under test: life cycle, threads, resumed and killed runs, activations on disk; padding tokens see what transformers lets them see)
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <quanthost/plugin.hpp>
 
@@ -88,6 +91,12 @@ class CalibratingQuantizer final : public qh::Quantizer {
     std::vector<std::string> layers;
     qh::check(api.block_name(run, index, qh::text_sink(name)));
     qh::check(api.layers(run, index, qh::string_sink(layers)));
+    const std::string& only = config.string("only");
+    layers.erase(std::remove_if(layers.begin(), layers.end(),
+                                [&](const std::string& layer) {
+                                  return layer.find(only) == std::string::npos;
+                                }),
+                 layers.end());
     line("block " + name + " layers=" + std::to_string(layers.size()));
     std::vector<std::vector<std::string>> groups{layers};
     if (!config.boolean("together")) {
@@ -138,8 +147,9 @@ class CalibratingQuantizer final : public qh::Quantizer {
     line("input " + layer + " [" + std::to_string(shape.at(0)) + ", " +
          std::to_string(shape.at(1)) + "] batch=" + std::to_string(batch) +
          " samples=" + std::to_string(samples));
-    if (layer == config.string("stop_at"))
-      throw qh::Error(QH_ERR_RUNTIME, "stopped as told", "tell it otherwise");
+    std::string stop_at;
+    std::ifstream(config.string("stop_file")) >> stop_at;
+    if (layer == stop_at) throw qh::Error(QH_ERR_RUNTIME, "stopped as told", "tell it otherwise");
     if (config.string("dump").empty()) return;
     qh::Tensor plain = exec.allocate(qh::kFloat32, shape);
     exec.copy(&view, plain.abi());

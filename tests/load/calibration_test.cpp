@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 
 #include <fstream>
+#include <thread>
 
 #include "tests/load/load_fixture.hpp"
 
@@ -72,6 +73,119 @@ TEST_F(Calibration, GivesTheSameInputsForAnyNumberOfThreads) {
   EXPECT_FALSE(dumped("one").empty());
   EXPECT_EQ(dumped("one"), dumped("two"));
   EXPECT_EQ(dumped("one"), dumped("five"));
+}
+
+// As the stopped run left it, the journal leads the next run past what is done to the same model.
+TEST_F(Calibration, GoesOnWhereAnInterruptedRunStoppedWithTheSameResult) {
+  const std::string journal = "journal=" + (folder_ / "journal").string();
+  const std::string stop = "model.layers.1.mlp.gate_proj";
+  const auto weights = [](LoadedModel& loaded) {
+    std::vector<at::Tensor> out;
+    for (const ModelTensor& tensor : loaded.context->tensors())
+      out.push_back(loaded.context->get_param(tensor.name));
+    return out;
+  };
+  LoadedModel whole = load_model(plugins(), calibrating(kGoldens / "llama", {kTwoSamples}));
+  const std::string marker = (folder_ / "stop").string();
+  write_text_file(marker, stop);
+  const auto settings = std::vector<std::string>{kTwoSamples, journal, "stop_file=" + marker};
+  const Error stopped =
+      error_of([&] { load_model(plugins(), calibrating(kGoldens / "llama", settings)); });
+  EXPECT_THAT(stopped.what(), AllOf(HasSubstr("test.calibrating"), HasSubstr("stopped as told")));
+  fs::remove(marker);
+  fs::remove(log());
+  LoadedModel resumed = load_model(plugins(), calibrating(kGoldens / "llama", settings));
+  EXPECT_EQ(calls("resumed").size(), 11u);  // seven layers of the first block, four of the second
+  EXPECT_THAT(calls("quantized"), ElementsAre("quantized model.layers.1.mlp.gate_proj",
+                                              "quantized model.layers.1.mlp.up_proj",
+                                              "quantized model.layers.1.mlp.down_proj"));
+  const auto wanted = weights(whole), got = weights(resumed);
+  ASSERT_EQ(got.size(), wanted.size());
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(at::equal(got[i], wanted[i]));
+}
+
+TEST_F(Calibration, RefusesAJournalMadeWithOtherData) {
+  const std::string journal = "journal=" + (folder_ / "journal").string();
+  load_model(plugins(), calibrating(kGoldens / "llama", {kTwoSamples, journal}));
+  const Error error = error_of([&] {
+    load_model(plugins(),
+               calibrating(kGoldens / "llama", {R"(dataset=[{"input_ids": [1, 2, 3]}])", journal}));
+  });
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("the journal belongs to another run"),
+                                  HasSubstr("data"), HasSubstr("journal.json")));
+}
+
+// The journal's place is an option like the others, and no part of what results depend on.
+TEST_F(Calibration, TakesAJournalThatWasMovedElsewhere) {
+  const auto with = [&](const char* name) {
+    return calibrating(kGoldens / "llama", {kTwoSamples, "journal=" + (folder_ / name).string()});
+  };
+  load_model(plugins(), with("journal"));
+  fs::rename(folder_ / "journal", folder_ / "moved");
+  fs::remove(log());
+  load_model(plugins(), with("moved"));
+  EXPECT_EQ(calls("resumed").size(), 14u);
+}
+
+TEST_F(Calibration, GivesTheSameInputsWhenActivationsAreOnDisk) {
+  load_model(plugins(), calibrating(kGoldens / "gpt2", dumped_settings({kTwoSamples}, "memory")));
+  LoadOptions limited = calibrating(kGoldens / "gpt2", dumped_settings({kTwoSamples}, "disk"));
+  const double model = load_model(plugins(), options(kGoldens / "gpt2")).stats.model_bytes;
+  limited.max_memory = MemoryLimits{{"cpu", model + 500}};  // less than one row of activations
+  limited.offload_folder = folder_ / "offload";
+  load_model(plugins(), limited);
+  EXPECT_TRUE(fs::exists(folder_ / "offload"));  // it was used, and nothing is left in it
+  EXPECT_TRUE(fs::is_empty(folder_ / "offload"));
+  EXPECT_FALSE(dumped("disk").empty());
+  EXPECT_EQ(dumped("disk"), dumped("memory"));
+}
+
+TEST_F(Calibration, HandsOverABatchAsOneInput) {
+  load_model(plugins(),
+             calibrating(kGoldens / "llama", {kTwoSamples, "batch_size=2", "pad_token_id=0"}));
+  EXPECT_THAT(calls("input model.layers.0.self_attn.q_proj"),
+              ElementsAre("input model.layers.0.self_attn.q_proj [12, 32] batch=0 samples=2"));
+}
+
+TEST_F(Calibration, ShowsTheInputsOfAllLayersInOneRunOfTheBlock) {
+  load_model(plugins(), calibrating(kGoldens / "llama", {kTwoSamples, "together=true"}));
+  const auto inputs = calls("input model.layers.0.");
+  ASSERT_EQ(inputs.size(), 14u);
+  EXPECT_THAT(inputs[6], HasSubstr("down_proj [6, 48] batch=0"));
+  EXPECT_THAT(inputs[7], HasSubstr("q_proj [4, 32] batch=1"));
+}
+
+TEST_F(Calibration, StopsWhenAnotherThreadCancels) {
+  CancelToken cancel;
+  std::thread other([&] {
+    while (calls("input").empty()) std::this_thread::yield();
+    cancel.cancel();
+  });
+  LoadOptions endless = calibrating(deep_llama(60, 1 << 20), {kTwoSamples});
+  endless.cancel = &cancel;
+  const Error error = error_of([&] { load_model(plugins(), endless); });
+  other.join();
+  EXPECT_EQ(error.kind(), ErrorKind::kCancelled);
+  EXPECT_EQ(calls().back(), "destroy");
+}
+
+TEST_F(Calibration, RefusesWhatCannotBeCalibrated) {
+  const auto refused = [&](const char* golden, std::vector<std::string> settings) {
+    return std::string(error_of([&] {
+                         load_model(plugins(), calibrating(kGoldens / golden, std::move(settings)));
+                       }).what());
+  };
+  EXPECT_THAT(refused("vit", {kTwoSamples}), HasSubstr("only text models can be calibrated"));
+  EXPECT_THAT(refused("llama", {}), HasSubstr("no dataset is given"));
+  EXPECT_THAT(refused("llama", {"dataset=c4"}), HasSubstr("not downloaded by name"));
+  EXPECT_THAT(refused("llama", {"dataset=[one, two]"}), HasSubstr("holds no tokenizer"));
+  EXPECT_THAT(refused("llama", {"dataset=[one, two]", "tokenizer=HuggingFaceTB/SmolLM2"}),
+              AllOf(HasSubstr("no such directory"), HasSubstr("nothing is downloaded by name")));
+  EXPECT_THAT(refused("llama", {kTwoSamples, "block=model.blocks"}),
+              HasSubstr("model.blocks is not this model's list of blocks, which is model.layers"));
+  const Json long_sample = Json::array({{{"input_ids", std::vector<int>(129, 1)}}});
+  EXPECT_THAT(refused("gpt2", {"dataset=" + long_sample.dump()}),
+              HasSubstr("a sample has 129 tokens, the model has 128 positions"));
 }
 
 }  // namespace

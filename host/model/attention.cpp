@@ -43,7 +43,8 @@ at::Tensor capped_attention(const at::Tensor& query, const at::Tensor& key, cons
   at::Tensor scores = at::matmul(query, key.transpose(2, 3)) * shape.scale;
   scores = at::tanh(scores / shape.softcap) * shape.softcap;
   if (mask.defined()) {
-    scores = scores + mask;
+    // The softmax of a row that sees nothing stays free of NaN, again as in transformers.
+    scores = scores + mask.clamp_min(lowest_finite(mask.options()));
   } else if (causal) {
     scores = scores + causal_scores_mask(scores.size(2), scores.size(3), scores.options());
   }
@@ -104,9 +105,10 @@ at::Tensor additive_mask(const MaskRequest& request) {
     seen = seen.logical_and(request.attention_mask.to(request.options.device(), at::kBool)
                                 .view({request.batch, 1, 1, keys}));
   }
-  // The lowest finite number: the row of a padding token, which sees nothing, stays free of NaN.
+  // The row of a padding token sees nothing: LibTorch's attention makes zeros of it, as it does in
+  // transformers.
   return at::zeros(seen.sizes(), request.options)
-      .masked_fill_(seen.logical_not(), lowest_finite(request.options));
+      .masked_fill_(seen.logical_not(), -std::numeric_limits<double>::infinity());
 }
 
 at::Tensor split_heads(const at::Tensor& states, std::int64_t head_dim) {

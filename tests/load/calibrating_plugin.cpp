@@ -1,10 +1,7 @@
 // A quantizer of the calibrated kind: the life cycle of GPTQ with a trivial rule in the place of
 // the algorithm (weights are rounded to sixteenths), so that what the host gives it can be
 // compared.
-<<<<<<< HEAD
-=======
 #include <algorithm>
->>>>>>> ee1bdfb (Calibration under test: life cycle, threads, resumed and killed runs, activations on disk; padding tokens see what transformers lets them see)
 #include <cmath>
 #include <fstream>
 #include <quanthost/plugin.hpp>

@@ -135,6 +135,14 @@ TEST_F(CalibrationParts, AJournalIsNotPutAmongOtherFiles) {
   EXPECT_EQ(files().size(), 1u);
 }
 
+TEST_F(CalibrationParts, AJournalBeginsAgainWhereARunWasKilledBeforeItsHeadWasInPlace) {
+  fs::create_directories(folder_ / "journal");
+  write_text_file(folder_ / "journal/.journal.json.quanthost-new-0011aabb", "{");
+  Journal journal(folder_ / "journal", Json::object());
+  EXPECT_FALSE(journal.resumed());
+  EXPECT_TRUE(fs::exists(folder_ / "journal/journal.json"));
+}
+
 TEST_F(CalibrationParts, AJournalServesOneRunAtATime) {
   const Journal first(folder_ / "journal", Json::object());
   const Error error = error_of([&] { const Journal second(folder_ / "journal", Json::object()); });

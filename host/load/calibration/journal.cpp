@@ -46,8 +46,13 @@ std::string escaped(const std::string& key) {
   return name;
 }
 
-bool holds_anything(const fs::path& directory) {
-  return fs::exists(directory) && !fs::is_empty(directory);
+// A run that was killed before its journal.json was in place leaves that file's temporary name.
+bool holds_other_files(const fs::path& directory) {
+  if (!fs::exists(directory)) return false;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    if (!entry.path().filename().string().starts_with(fmt::format(".{}.", kHead))) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -55,7 +60,7 @@ bool holds_anything(const fs::path& directory) {
 Journal::Journal(const fs::path& directory, const Json& run) : directory_(fs::absolute(directory)) {
   const fs::path head = directory_ / kHead;
   resumed_ = fs::exists(head);
-  if (!resumed_ && holds_anything(directory_)) {
+  if (!resumed_ && holds_other_files(directory_)) {
     throw Error(ErrorKind::kValue,
                 fmt::format("{}: is no journal: the directory holds other files and no {}",
                             directory_.string(), kHead),

@@ -45,9 +45,11 @@ def command(work, method, out, journal):
 
 
 def saved(folder):
-    """Every file; the journal's own place is an option that stands in the config."""
+    """Every file but reports, which tell times; the journal's own place is an option that stands in the config."""
     files = {}
     for file in sorted(folder.iterdir()):
+        if "report" in file.name:
+            continue
         data = file.read_bytes()
         if file.suffix == ".json":
             config = json.loads(data)

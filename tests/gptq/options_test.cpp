@@ -1,4 +1,6 @@
 // GPTQConfig's fields and their rules, the environment's, and what is written back.
+#include "quantizer/options.hpp"
+
 #include "tests/gptq/quantizer_fixture.hpp"
 
 namespace quanthost::gptq::testing {
@@ -72,12 +74,39 @@ TEST(GptqConfig, ActOrderSwitchesTheGroupAwareOrderOff) {
   EXPECT_EQ(saved_config(one).at("act_group_aware"), false);
 }
 
-TEST(GptqConfig, ReadsTheNamesOfAwqsTools) {
+TEST(GptqConfig, WritesAsymmetricZerosInTheSecondFormatUnlessToldOtherwise) {
   Gptq g;
-  MockLoad load = g.load({}, true);
-  EXPECT_EQ(saved_config(load).at("bits"), 4);
-  EXPECT_THAT(create_error({{"pack_dtype", "int16"}}, true), "nothing failed")
-      << "the manifest does not declare it: it is only in a checkpoint's own config";
+  MockLoad silent = g.load({{"sym", false}});
+  EXPECT_EQ(saved_config(silent).at("checkpoint_format"), "gptq_v2");
+  EXPECT_EQ(g.host.warnings, 0);
+  MockLoad told = g.load({{"sym", false}, {"format", "gptq"}});
+  EXPECT_EQ(saved_config(told).at("checkpoint_format"), "gptq");
+  EXPECT_EQ(g.host.warnings, 1);
+}
+
+// The options of a checkpoint whose config is this JSON, without a host.
+Options options_of(const std::string& config_json) {
+  static const qh_host_api nothing{};
+  qh_create_args args{};
+  args.config_json = qh::to_abi(config_json);
+  return read_options(qh::Host(nullptr, &nothing, ""), qh::Config(args), /*pre_quantized=*/true);
+}
+
+TEST(GptqConfig, ReadsTheNamesOfAwqsTools) {
+  const Options options = options_of(R"({"w_bit": 3, "q_group_size": 64})");
+  EXPECT_EQ(options.solver.grid.bits, 3);
+  EXPECT_EQ(options.solver.group_size, 64);
+}
+
+TEST(GptqConfig, RefusesOtherWordsThanInt32) {
+  EXPECT_NO_THROW(options_of(R"({"pack_dtype": "int32"})"));
+  try {
+    options_of(R"({"pack_dtype": "int16"})");
+    FAIL();
+  } catch (const qh::Error& error) {
+    EXPECT_EQ(error.kind(), QH_ERR_NOT_IMPLEMENTED);
+    EXPECT_THAT(error.message(), HasSubstr("words of \"int16\" (pack_dtype)"));
+  }
 }
 
 // The keys of GPTQConfig(bits=4).to_dict() in transformers 5.17.

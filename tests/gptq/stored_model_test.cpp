@@ -157,6 +157,26 @@ TEST(StoredModelLabels, SymmetricZerosShowWhatTheyAreWhateverTheLabelSays) {
   }
 }
 
+TEST(StoredModelFormats, AreWrittenOneForTheOtherByteForByte) {
+  for (const int bits : {2, 3, 4, 8})
+    for (const Label& from : kLabels)
+      for (const Label& to : kLabels) {
+        Gptq g;
+        Config config = config_of(bits, from.name, false);
+        config["save_format"] = to.name;
+        MockLoad first = g.load(config, true);
+        put_layers(first, bits, from, false, true);
+        first.load();
+        EXPECT_EQ(saved_config(first).at("checkpoint_format"), to.name);
+        EXPECT_FALSE(saved_config(first).contains("save_format"));
+        Gptq h;
+        MockLoad expected = h.load(config_of(bits, to.name, false), true);
+        put_layers(expected, bits, to, false, true);
+        expected.load();
+        EXPECT_EQ(first.save(), expected.save()) << bits << " " << from.name << " " << to.name;
+      }
+}
+
 TEST(StoredModelLabels, AsymmetricZerosAreReadAsTheLabelSays) {
   Gptq g;
   MockLoad load = g.load(config_of(4, "gptq_v2", /*symmetric=*/false), true);
@@ -184,7 +204,7 @@ TEST(StoredModelLabels, NoLabelMeansTheFirstFormat) {
   EXPECT_EQ(dequantized(load, kUp, qh::kFloat32), stored.at(kUp).dense());
 }
 
-TEST(StoredModel, TakesBitsAndGroupsOfEachLayerFromItsTensors) {
+TEST(StoredModelLayers, TakesBitsAndGroupsOfEachLayerFromItsTensors) {
   Gptq g;
   MockLoad load = g.load(config_of(4, "gptq"), true);
   put_layers(load, 4, kLabels[0]);
@@ -194,7 +214,7 @@ TEST(StoredModel, TakesBitsAndGroupsOfEachLayerFromItsTensors) {
   EXPECT_EQ(dequantized(load, kUp, qh::kFloat32), other.dense());
 }
 
-TEST(StoredModel, LeavesALayerDenseThatTheCheckpointHoldsDense) {
+TEST(StoredModelLayers, LeavesALayerDenseThatTheCheckpointHoldsDense) {
   Gptq g;
   MockLoad load = g.load(config_of(4, "gptq"), true);
   StoredLayer::random(128, 96, 4, 32, true, false)
@@ -204,7 +224,7 @@ TEST(StoredModel, LeavesALayerDenseThatTheCheckpointHoldsDense) {
   EXPECT_EQ(load.model().find("model.layers.0.gate_proj")->klass, nullptr);
 }
 
-TEST(StoredModel, GroupsRowsInOrderWhereTheCheckpointHasNoGroupIndex) {
+TEST(StoredModelLayers, GroupsRowsInOrderWhereTheCheckpointHasNoGroupIndex) {
   Gptq g;
   MockLoad load = g.load(config_of(4, "gptq"), true);
   const Stored stored = put_layers(load, 4, kLabels[0]);
@@ -220,7 +240,7 @@ TEST(StoredModel, GroupsRowsInOrderWhereTheCheckpointHasNoGroupIndex) {
   EXPECT_EQ(left, std::vector{other});
 }
 
-TEST(StoredModel, AddsABiasThatOnlyTheCheckpointHas) {
+TEST(StoredModelLayers, AddsABiasThatOnlyTheCheckpointHas) {
   Gptq g;
   MockLoad load = g.load(config_of(4, "gptq"), true);
   put_layers(load, 4, kLabels[0]);
@@ -236,7 +256,7 @@ TEST(StoredModel, AddsABiasThatOnlyTheCheckpointHas) {
   EXPECT_TRUE(load.save().contains(gate + ".bias"));
 }
 
-TEST(StoredModel, BecomesDenseAgain) {
+TEST(StoredModelLayers, BecomesDenseAgain) {
   Gptq g;
   MockLoad load = g.load(config_of(3, "gptq"), true);
   const Stored stored = put_layers(load, 3, kLabels[0], false, true);
@@ -299,7 +319,7 @@ TEST(DamagedModel, WithoutAnyQuantizedTensorGetsItsLayersByTheConfig) {
   EXPECT_EQ(some.replaced().size(), 2u);
 }
 
-TEST(StoredModel, IsRefusedInFormatsOfSingleKernelsAndOtherWords) {
+TEST(StoredModelLayers, IsRefusedInFormatsOfSingleKernelsAndOtherWords) {
   Gptq g;
   EXPECT_THAT(failure_of([&] { g.load(config_of(4, "marlin"), true); }),
               HasSubstr("checkpoint_format is 'marlin', which cannot be read"));

@@ -63,6 +63,8 @@ void GptqQuantizer::validate_environment(const qh::Environment& environment, con
 
 qh::Dtype GptqQuantizer::update_torch_dtype(qh::Dtype requested) {
   if (requested == qh::kNoDtype) {
+    // As transformers does today: what is saved again has to be what was loaded.
+    if (pre_quantized) return requested;
     host().info("The model is loaded in float16; another type can be asked for with dtype.");
     return qh::kFloat16;
   }

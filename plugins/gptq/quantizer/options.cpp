@@ -169,6 +169,23 @@ std::vector<LayerSubset> read_subsets(const qh::Config& config) {
   return subsets;
 }
 
+// Without a label a checkpoint is in the first format. That one is written for symmetric zeros
+// only: it has no room for a zero of 0, and gptqmodel refuses asymmetric files that are not its
+// own.
+Format read_format(const qh::Host& host, const qh::Config& config, const SolverOptions& solver,
+                   bool pre_quantized) {
+  const std::string label =
+      config.has("checkpoint_format") ? config.string("checkpoint_format") : text(config, "format");
+  const bool asymmetric = !pre_quantized && !solver.grid.symmetric;
+  if (label.empty()) return asymmetric ? Format::gptq_v2 : Format::gptq;
+  const Format format = format_from(label);
+  if (asymmetric && format == Format::gptq)
+    host.warn(
+        "asymmetric zeros are written in the format gptq, which few programs read them in: "
+        "gptq_v2 is made for them");
+  return format;
+}
+
 void need_int32_words(const qh::Config& config) {
   const Json whole = whole_config(config);
   if (!whole.contains("pack_dtype")) return;
@@ -206,14 +223,13 @@ double decimal(float value) {
 Options read_options(const qh::Host& host, const qh::Config& config, bool pre_quantized) {
   Options options;
   options.solver = read_solver(host, config, pre_quantized);
-  const std::string label =
-      config.has("checkpoint_format") ? config.string("checkpoint_format") : text(config, "format");
-  if (!label.empty()) options.format = format_from(label);
+  options.format = read_format(host, config, options.solver, pre_quantized);
   options.subsets = read_subsets(config);
   options.block_name = text(config, "block_name_to_quantize");
   read_exllama(config, options);
   if (pre_quantized) {
     need_int32_words(config);
+    if (config.has("save_format")) options.save_format = format_from(config.string("save_format"));
     return options;
   }
   options.true_sequential = flag(config, "true_sequential", true);

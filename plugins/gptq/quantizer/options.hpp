@@ -16,7 +16,8 @@ using LayerSubset = std::vector<std::string>;
 
 struct Options {
   SolverOptions solver;
-  Format format = Format::gptq;
+  Format format = Format::gptq;       // of the checkpoint that is read, or written
+  std::optional<Format> save_format;  // of a checkpoint that is read and written again
   bool true_sequential = true;
   std::string dataset_json;          // empty: none given
   std::string dataset_path;          // set when the data set is a file

@@ -36,6 +36,8 @@ class QuantLinear final : public qh::Module {
   std::optional<ZeroFormat> zeros_shown(const qh::Exec&) const;
   // Takes the loaded parts for what `stored` says.
   void finish_loading(const qh::Exec&, StoredAs stored);
+  // What state_dict() writes from here on; the parts are in their place already.
+  void save_as(StoredAs stored) { spec_.stored = stored; }
   // Takes a layer that was quantized here.
   void take(const qh::Exec&, const PackedLayer& layer);
 

@@ -138,15 +138,17 @@ void GptqQuantizer::finish_stored_layers(const qh::Exec& exec, qh::Model& model)
     if (shown_v1 != shown_v2) stored.zeros = shown_v1 > shown_v2 ? ZeroFormat::v1 : ZeroFormat::v2;
   }
   if (stored.zeros != stored_as(options_.format).zeros) {
-    label_is_wrong_ = with_zeros(options_.format, stored.zeros);
+    new_label_ = with_zeros(options_.format, stored.zeros);
     host().warn("the checkpoint's config says checkpoint_format " +
                 std::string(label_of(options_.format)) + ", and the zeros of its layers are " +
-                std::string(label_of(*label_is_wrong_)) +
+                std::string(label_of(*new_label_)) +
                 ": they are read as what they are, and saved with the right label");
   }
+  if (options_.save_format) new_label_ = options_.save_format;
   for (QuantLinear* layer : layers) {
     exec.throw_if_cancelled();
     layer->finish_loading(exec, stored);
+    if (options_.save_format) layer->save_as(stored_as(*options_.save_format));
   }
 }
 
@@ -162,17 +164,18 @@ void GptqQuantizer::dequantize(const qh::Exec& exec, qh::Model& model, qh::Dtype
   }
 }
 
-std::string GptqQuantizer::with_right_label(const std::string& json) const {
-  if (!label_is_wrong_) return json;
+std::string GptqQuantizer::relabeled(const std::string& json) const {
+  if (!new_label_) return json;
   Json config = Json::parse(json, nullptr, false);
   if (!config.is_object()) return json;
-  if (config.contains("format")) config["format"] = label_of(*label_is_wrong_);
-  config["checkpoint_format"] = label_of(*label_is_wrong_);
+  config.erase("save_format");
+  if (config.contains("format")) config["format"] = label_of(*new_label_);
+  config["checkpoint_format"] = label_of(*new_label_);
   return config.dump(2);
 }
 
 std::string GptqQuantizer::saved_config(qh::Model&) {
-  return pre_quantized ? with_right_label(config.json()) : gptq::saved_config(config, options_);
+  return pre_quantized ? relabeled(config.json()) : gptq::saved_config(config, options_);
 }
 
 std::vector<std::pair<std::string, std::string>> GptqQuantizer::saved_files(qh::Model& model) {
@@ -181,7 +184,7 @@ std::vector<std::pair<std::string, std::string>> GptqQuantizer::saved_files(qh::
   std::vector<std::pair<std::string, std::string>> files;
   if (host().checkpoint.struct_size == 0) return files;
   if (const std::string text = model.checkpoint_file(kQuantizeConfig); !text.empty())
-    files.emplace_back(kQuantizeConfig, with_right_label(text));
+    files.emplace_back(kQuantizeConfig, relabeled(text));
   if (const std::string text = model.checkpoint_file(kReport); !text.empty())
     files.emplace_back(kReport, text);
   return files;

@@ -38,12 +38,12 @@ class GptqQuantizer final : public qh::Quantizer {
   void check_offload(const qh::DeviceMap&) const;
   void replace_stored_layers(qh::Model&);
   void finish_stored_layers(const qh::Exec&, qh::Model&);
-  std::string with_right_label(const std::string& json) const;
+  std::string relabeled(const std::string& json) const;
 
   Options options_;
   KernelPackages packages_;
-  std::optional<Format> label_is_wrong_;  // the format that the tensors have instead
-  std::string report_;                    // of a calibration, as JSON
+  std::optional<Format> new_label_;  // set where what is saved has another label than what was read
+  std::string report_;               // of a calibration, as JSON
 };
 
 }  // namespace quanthost::gptq

@@ -91,6 +91,14 @@ def texts(count=16, tokens=48):
             for _ in range(count)]
 
 
+def save_tokenizer(folder):
+    """Every number is a word and its own id."""
+    tokenizer = Tokenizer(WordLevel({str(i): i for i in range(VOCABULARY)}, unk_token="0"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="0",
+                                         pad_token="0").save_pretrained(folder)
+
+
 def data_file(folder):
     path = folder / "data.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts()))
@@ -113,10 +121,7 @@ def dense(tmp_path_factory):
             for parameter in model.parameters():
                 parameter.add_(torch.randn(parameter.shape) * 0.1)
         model.half().save_pretrained(folder)
-        tokenizer = Tokenizer(WordLevel({str(i): i for i in range(VOCABULARY)}, unk_token="0"))
-        tokenizer.pre_tokenizer = WhitespaceSplit()
-        transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="0",
-                                             pad_token="0").save_pretrained(folder)
+        save_tokenizer(folder)
         return folder
 
     return make
@@ -243,11 +248,8 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(tmp_path):
                                       tie_word_embeddings=False)
     dense = tmp_path / "dense"
     transformers.LlamaForCausalLM(config).half().save_pretrained(dense)
-    data = tmp_path / "data.jsonl"
-    generator = torch.Generator().manual_seed(5)
-    data.write_text("".join(json.dumps({"input_ids": torch.randint(2, VOCABULARY, (48,), generator=generator).tolist()})
-                            + "\n" for _ in range(16)))
-    settings = dict(bits=4, group_size=32, dataset=data, model_seqlen=48)
+    save_tokenizer(dense)
+    settings = dict(bits=4, group_size=32, dataset=data_file(tmp_path), model_seqlen=48)
     began = time.monotonic()
     quanthost("quantize", dense, tmp_path / "whole", *method(**settings, journal=tmp_path / "journal"))
     seconds = time.monotonic() - began

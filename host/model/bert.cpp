@@ -8,7 +8,7 @@
 namespace quanthost::model {
 namespace {
 
-std::shared_ptr<Layer> layer_norm(const ModelConfig& config, const at::TensorOptions& options) {
+std::shared_ptr<Layer> bert_norm(const ModelConfig& config, const at::TensorOptions& options) {
   return std::make_shared<LayerNorm>(config.hidden_size, config.norm_eps, true, true, options);
 }
 
@@ -28,7 +28,7 @@ class BertEmbeddings : public Module {
                             std::make_shared<Embedding>(config.max_positions, width, options));
     types_ =
         add<Layer>("token_type_embeddings", std::make_shared<Embedding>(types, width, options));
-    norm_ = add("LayerNorm", layer_norm(config, options));
+    norm_ = add("LayerNorm", bert_norm(config, options));
     add("dropout", std::make_shared<Dropout>());
     add_transient_buffer("position_ids", at::arange(config.max_positions).unsqueeze(0));
     add_transient_buffer("token_type_ids", at::zeros({1, config.max_positions}, at::kLong));
@@ -52,7 +52,7 @@ class BertOutput : public Module {
              const at::TensorOptions& options)
       : Module(std::move(class_name)) {
     dense_ = add("dense", linear(in, config.hidden_size, options));
-    norm_ = add("LayerNorm", layer_norm(config, options));
+    norm_ = add("LayerNorm", bert_norm(config, options));
     add("dropout", std::make_shared<Dropout>());
   }
   at::Tensor operator()(const at::Tensor& states, const at::Tensor& before) {
@@ -140,7 +140,7 @@ class BertTransform : public Layer {
       : Layer("BertPredictionHeadTransform") {
     dense_ = add("dense", linear(config.hidden_size, config.hidden_size, options));
     activation_ = add<Layer>("transform_act_fn", std::make_shared<Activation>(config.activation));
-    norm_ = add("LayerNorm", layer_norm(config, options));
+    norm_ = add("LayerNorm", bert_norm(config, options));
   }
   at::Tensor forward(const at::Tensor& input) override {
     return (*norm_)((*activation_)((*dense_)(input)));

@@ -5,7 +5,8 @@
 namespace quanthost::model {
 namespace {
 
-std::shared_ptr<Layer> linear(std::int64_t in, std::int64_t out, const at::TensorOptions& options) {
+std::shared_ptr<Layer> expert_linear(std::int64_t in, std::int64_t out,
+                                     const at::TensorOptions& options) {
   return std::make_shared<Linear>(in, out, /*bias=*/false, options);
 }
 
@@ -13,9 +14,9 @@ std::shared_ptr<Layer> linear(std::int64_t in, std::int64_t out, const at::Tenso
 
 Expert::Expert(const ModelConfig& config, const at::TensorOptions& options)
     : Layer(std::string(config.family->class_prefix) + "BlockSparseTop2MLP") {
-  gate_ = add("w1", linear(config.hidden_size, config.intermediate_size, options));
-  down_ = add("w2", linear(config.intermediate_size, config.hidden_size, options));
-  up_ = add("w3", linear(config.hidden_size, config.intermediate_size, options));
+  gate_ = add("w1", expert_linear(config.hidden_size, config.intermediate_size, options));
+  down_ = add("w2", expert_linear(config.intermediate_size, config.hidden_size, options));
+  up_ = add("w3", expert_linear(config.hidden_size, config.intermediate_size, options));
   activation_ = add<Layer>("act_fn", std::make_shared<Activation>(config.activation));
 }
 
@@ -27,7 +28,7 @@ SparseExperts::SparseExperts(const ModelConfig& config, const at::TensorOptions&
     : Layer(std::string(config.family->class_prefix) + "SparseMoeBlock"),
       used_(config.integer("num_experts_per_tok", 2)) {
   const std::int64_t count = config.integer("num_local_experts", 8);
-  router_ = add("gate", linear(config.hidden_size, count, options));
+  router_ = add("gate", expert_linear(config.hidden_size, count, options));
   auto experts = std::make_shared<ModuleList<Expert>>();
   for (std::int64_t expert = 0; expert < count; ++expert) {
     experts->push_back(std::make_shared<Expert>(config, options));

@@ -8,7 +8,7 @@
 namespace quanthost::model {
 namespace {
 
-std::shared_ptr<LayerNorm> layer_norm(const ModelConfig& config, const at::TensorOptions& options) {
+std::shared_ptr<LayerNorm> gpt2_norm(const ModelConfig& config, const at::TensorOptions& options) {
   return std::make_shared<LayerNorm>(config.hidden_size, config.norm_eps, true, true, options);
 }
 
@@ -73,9 +73,9 @@ class Gpt2Block : public Block {
  public:
   Gpt2Block(const ModelConfig& config, std::int64_t layer, const at::TensorOptions& options)
       : Block("GPT2Block") {
-    before_attention_ = add<Layer>("ln_1", layer_norm(config, options));
+    before_attention_ = add<Layer>("ln_1", gpt2_norm(config, options));
     attention_ = add("attn", std::make_shared<Gpt2Attention>(config, layer, options));
-    before_mlp_ = add<Layer>("ln_2", layer_norm(config, options));
+    before_mlp_ = add<Layer>("ln_2", gpt2_norm(config, options));
     mlp_ = add<Layer>("mlp", std::make_shared<Gpt2Mlp>(config, options));
   }
 
@@ -103,7 +103,7 @@ class Gpt2Backbone : public Backbone {
       blocks->push_back(std::make_shared<Gpt2Block>(config, layer, options));
     }
     blocks_ = add("h", std::move(blocks));
-    norm_ = add<Layer>("ln_f", layer_norm(config, options));
+    norm_ = add<Layer>("ln_f", gpt2_norm(config, options));
   }
 
   at::Tensor embed(const ModelInputs& inputs, const at::Tensor& position_ids) override {

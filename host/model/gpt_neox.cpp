@@ -7,7 +7,8 @@
 namespace quanthost::model {
 namespace {
 
-std::shared_ptr<LayerNorm> layer_norm(const ModelConfig& config, const at::TensorOptions& options) {
+std::shared_ptr<LayerNorm> gpt_neox_norm(const ModelConfig& config,
+                                         const at::TensorOptions& options) {
   return std::make_shared<LayerNorm>(config.hidden_size, config.norm_eps, true, true, options);
 }
 
@@ -62,8 +63,8 @@ class NeoxBlock : public Block {
  public:
   NeoxBlock(const ModelConfig& config, std::int64_t layer, const at::TensorOptions& options)
       : Block("GPTNeoXLayer"), parallel_(config.flag("use_parallel_residual", true)) {
-    before_attention_ = add<Layer>("input_layernorm", layer_norm(config, options));
-    before_mlp_ = add<Layer>("post_attention_layernorm", layer_norm(config, options));
+    before_attention_ = add<Layer>("input_layernorm", gpt_neox_norm(config, options));
+    before_mlp_ = add<Layer>("post_attention_layernorm", gpt_neox_norm(config, options));
     add("post_attention_dropout", std::make_shared<Dropout>());
     add("post_mlp_dropout", std::make_shared<Dropout>());
     attention_ = add("attention", std::make_shared<NeoxAttention>(config, layer, options));
@@ -95,7 +96,7 @@ class NeoxBackbone : public Backbone {
       blocks->push_back(std::make_shared<NeoxBlock>(config, layer, options));
     }
     blocks_ = add("layers", std::move(blocks));
-    norm_ = add<Layer>("final_layer_norm", layer_norm(config, options));
+    norm_ = add<Layer>("final_layer_norm", gpt_neox_norm(config, options));
     rotary_ =
         add("rotary_emb", std::make_shared<RotaryEmbedding>(config, "GPTNeoXRotaryEmbedding"));
   }

@@ -9,7 +9,7 @@ namespace {
 constexpr double kNormEps = 1e-5;            // fixed; config.json has no key for it
 constexpr std::int64_t kPositionOffset = 2;  // the first rows of the position table are unused
 
-std::shared_ptr<Layer> layer_norm(const ModelConfig& config, const at::TensorOptions& options) {
+std::shared_ptr<Layer> opt_norm(const ModelConfig& config, const at::TensorOptions& options) {
   const bool affine = config.flag("layer_norm_elementwise_affine", true);
   return std::make_shared<LayerNorm>(config.hidden_size, kNormEps, affine, affine, options);
 }
@@ -57,10 +57,10 @@ class OptBlock : public Block {
     const bool bias = config.flag("enable_bias", true);
     attention_ = add("self_attn", std::make_shared<OptAttention>(config, layer, options));
     activation_ = add<Layer>("activation_fn", std::make_shared<Activation>(config.activation));
-    attention_norm_ = add("self_attn_layer_norm", layer_norm(config, options));
+    attention_norm_ = add("self_attn_layer_norm", opt_norm(config, options));
     up_ = add("fc1", linear(config.hidden_size, config.intermediate_size, bias, options));
     down_ = add("fc2", linear(config.intermediate_size, config.hidden_size, bias, options));
-    mlp_norm_ = add("final_layer_norm", layer_norm(config, options));
+    mlp_norm_ = add("final_layer_norm", opt_norm(config, options));
   }
 
   at::Tensor forward(const at::Tensor& hidden, const BlockInputs& inputs) override {
@@ -97,7 +97,7 @@ class OptBackbone : public Backbone {
     }
     if (config.flag("do_layer_norm_before", true) &&
         !config.flag("_remove_final_layer_norm", false)) {
-      norm_ = add("final_layer_norm", layer_norm(config, options));
+      norm_ = add("final_layer_norm", opt_norm(config, options));
     }
     auto blocks = std::make_shared<ModuleList<Block>>();
     for (std::int64_t layer = 0; layer < config.layers; ++layer) {

@@ -9,7 +9,7 @@
 namespace quanthost::model {
 namespace {
 
-std::shared_ptr<Layer> layer_norm(const ModelConfig& config, const at::TensorOptions& options) {
+std::shared_ptr<Layer> vit_norm(const ModelConfig& config, const at::TensorOptions& options) {
   return std::make_shared<LayerNorm>(config.hidden_size, config.norm_eps, true, true, options);
 }
 
@@ -101,8 +101,8 @@ class VitLayer : public Block {
         "intermediate", std::make_shared<EncoderIntermediate>("ViTIntermediate", config, options));
     output_ = add<Layer>("output", std::make_shared<VitDense>("ViTOutput", config.intermediate_size,
                                                               config.hidden_size, options));
-    before_attention_ = add("layernorm_before", layer_norm(config, options));
-    before_mlp_ = add("layernorm_after", layer_norm(config, options));
+    before_attention_ = add("layernorm_before", vit_norm(config, options));
+    before_mlp_ = add("layernorm_after", vit_norm(config, options));
   }
   at::Tensor forward(const at::Tensor& hidden, const BlockInputs& inputs) override {
     const at::Tensor middle = (*attention_)((*before_attention_)(hidden), inputs) + hidden;
@@ -124,7 +124,7 @@ class VitBackbone : public Backbone {
     }
     blocks_ = blocks;
     add("encoder", std::make_shared<Holder>("ViTEncoder", "layer", std::move(blocks)));
-    norm_ = add("layernorm", layer_norm(config, options));
+    norm_ = add("layernorm", vit_norm(config, options));
     if (!config.has_head()) {
       const std::int64_t pooled = config.integer("pooler_output_size", config.hidden_size);
       add("pooler", std::make_shared<EncoderPooler>("ViTPooler", config.hidden_size, pooled, "tanh",

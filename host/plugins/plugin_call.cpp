@@ -11,7 +11,7 @@
 namespace quanthost {
 namespace {
 
-constexpr std::uint64_t kMaxText = 1024 * 1024;
+constexpr std::uint64_t kMaxMessage = 1024 * 1024;
 
 struct Services {
   std::mutex mutex;
@@ -55,7 +55,7 @@ const void* get_service(qh_host*, qh_str id) {
 }  // namespace
 
 std::string_view from_abi(qh_str text) {
-  return text.data ? std::string_view(text.data, std::min(text.size, kMaxText))
+  return text.data ? std::string_view(text.data, std::min(text.size, kMaxMessage))
                    : std::string_view{};
 }
 

@@ -14,8 +14,8 @@ std::shared_ptr<Layer> opt_norm(const ModelConfig& config, const at::TensorOptio
   return std::make_shared<LayerNorm>(config.hidden_size, kNormEps, affine, affine, options);
 }
 
-std::shared_ptr<Layer> linear(std::int64_t in, std::int64_t out, bool bias,
-                              const at::TensorOptions& options) {
+std::shared_ptr<Layer> opt_linear(std::int64_t in, std::int64_t out, bool bias,
+                                  const at::TensorOptions& options) {
   return std::make_shared<Linear>(in, out, bias, options);
 }
 
@@ -28,10 +28,10 @@ class OptAttention : public Module {
         query_scale_(config.attention_scale) {
     const std::int64_t width = config.hidden_size;
     const bool bias = config.flag("enable_bias", true);
-    key_ = add("k_proj", linear(width, width, bias, options));
-    value_ = add("v_proj", linear(width, width, bias, options));
-    query_ = add("q_proj", linear(width, width, bias, options));
-    output_ = add("out_proj", linear(width, width, bias, options));
+    key_ = add("k_proj", opt_linear(width, width, bias, options));
+    value_ = add("v_proj", opt_linear(width, width, bias, options));
+    query_ = add("q_proj", opt_linear(width, width, bias, options));
+    output_ = add("out_proj", opt_linear(width, width, bias, options));
   }
 
   at::Tensor operator()(const at::Tensor& hidden, const BlockInputs& inputs) {
@@ -58,8 +58,8 @@ class OptBlock : public Block {
     attention_ = add("self_attn", std::make_shared<OptAttention>(config, layer, options));
     activation_ = add<Layer>("activation_fn", std::make_shared<Activation>(config.activation));
     attention_norm_ = add("self_attn_layer_norm", opt_norm(config, options));
-    up_ = add("fc1", linear(config.hidden_size, config.intermediate_size, bias, options));
-    down_ = add("fc2", linear(config.intermediate_size, config.hidden_size, bias, options));
+    up_ = add("fc1", opt_linear(config.hidden_size, config.intermediate_size, bias, options));
+    down_ = add("fc2", opt_linear(config.intermediate_size, config.hidden_size, bias, options));
     mlp_norm_ = add("final_layer_norm", opt_norm(config, options));
   }
 
@@ -92,8 +92,8 @@ class OptBackbone : public Backbone {
                                                    config.max_positions + kPositionOffset, width,
                                                    options, "OPTLearnedPositionalEmbedding"));
     if (embedded != width) {
-      project_out_ = add("project_out", linear(width, embedded, false, options));
-      project_in_ = add("project_in", linear(embedded, width, false, options));
+      project_out_ = add("project_out", opt_linear(width, embedded, false, options));
+      project_in_ = add("project_in", opt_linear(embedded, width, false, options));
     }
     if (config.flag("do_layer_norm_before", true) &&
         !config.flag("_remove_final_layer_norm", false)) {
@@ -140,7 +140,7 @@ std::unique_ptr<Model> build_opt(const ModelConfig& config, const at::TensorOpti
   if (config.tied_embeddings) info.tied = {{"lm_head.weight", "model.decoder.embed_tokens.weight"}};
   const std::int64_t embedded = config.integer("word_embed_proj_dim", config.hidden_size);
   auto root = std::make_shared<WithHead>(config.architecture, "model", base, "lm_head",
-                                         linear(embedded, config.vocab_size, false, options));
+                                         opt_linear(embedded, config.vocab_size, false, options));
   return std::make_unique<Model>(config, info, root, backbone, root->head());
 }
 

@@ -28,6 +28,13 @@ std::string bytes_text(double bytes) {
   return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, units[unit]);
 }
 
+// "12.5 MiB" of bytes, "43 layers" of anything else.
+std::string amount_text(double amount, const std::string& unit) {
+  if (unit == "bytes") return bytes_text(amount);
+  return fmt::format("{:.{}f} {}", amount, amount < 10 && amount != std::floor(amount) ? 2 : 0,
+                     unit);
+}
+
 std::string time_text(double seconds) {
   const auto whole = static_cast<long>(std::lround(seconds));
   return whole < 60 ? fmt::format("{} s", whole) : fmt::format("{}:{:02}", whole / 60, whole % 60);
@@ -38,8 +45,9 @@ using Clock = std::chrono::steady_clock;
 // Draws on one line of a terminal, or prints a line now and then.
 class Display {
  public:
-  explicit Display(std::string what)
+  Display(std::string what, std::string unit)
       : what_(std::move(what)),
+        unit_(std::move(unit)),
         is_terminal_(::isatty(STDERR_FILENO) != 0 && terminal_allows_styling()) {}
 
   void show(std::uint64_t done, std::uint64_t total) {
@@ -55,20 +63,21 @@ class Display {
       const auto filled = static_cast<std::size_t>(fraction * kWidth);
       const std::string eta =
           finished ? time_text(seconds)
-                   : "ETA " + time_text(static_cast<double>(total - done) / std::max(rate, 1.0));
+                   : "ETA " + time_text(static_cast<double>(total - done) / std::max(rate, 1e-9));
       fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}/s  {}\033[K{}", what_, std::string(filled, '#'),
-                 std::string(kWidth - filled, '.'), 100 * fraction, bytes_text(rate), eta,
+                 std::string(kWidth - filled, '.'), 100 * fraction, amount_text(rate, unit_), eta,
                  finished ? "\n" : "");
     } else if (!finished) {
-      fmt::print(stderr, "{}: {} of {}, {}/s\n", what_, bytes_text(static_cast<double>(done)),
-                 bytes_text(static_cast<double>(total)), bytes_text(rate));
+      fmt::print(stderr, "{}: {} of {}, {}/s\n", what_,
+                 amount_text(static_cast<double>(done), unit_),
+                 amount_text(static_cast<double>(total), unit_), amount_text(rate, unit_));
     }
     std::fflush(stderr);
   }
 
  private:
   static constexpr std::size_t kWidth = 30;
-  std::string what_;
+  std::string what_, unit_;
   bool is_terminal_;
   Clock::time_point start_ = Clock::now(), last_ = start_;
 };
@@ -98,11 +107,11 @@ void throw_interrupted() {
                      "interrupted; nothing was left behind");
 }
 
-ByteProgress progress_on_stderr(const Session& session, std::string what) {
+ByteProgress progress_on_stderr(const Session& session, std::string what, std::string unit) {
   if (session.json() || session.quiet())
     return [](std::uint64_t, std::uint64_t) { return !interrupted(); };
-  return [display = std::make_shared<Display>(std::move(what))](std::uint64_t done,
-                                                                std::uint64_t total) {
+  return [display = std::make_shared<Display>(std::move(what), std::move(unit))](
+             std::uint64_t done, std::uint64_t total) {
     display->show(done, total);
     return !interrupted();
   };

@@ -39,7 +39,8 @@ const CancelToken& interrupt_token();  // cancelled by Ctrl-C
 
 // A bar with rate and ETA on a terminal, a line every ten seconds elsewhere, nothing with --json or
 // --quiet. Returns false to its caller once Ctrl-C was pressed.
-ByteProgress progress_on_stderr(const Session& session, std::string what);
+ByteProgress progress_on_stderr(const Session& session, std::string what,
+                                std::string unit = "bytes");
 
 std::uint64_t peak_rss_bytes();
 

@@ -18,7 +18,7 @@ Progress::Listener stage_bars(const Session& session) {
   };
   return [&session, bar = std::make_shared<Bar>()](const ProgressReport& report) {
     if (bar->stage != report.stage || !bar->show)
-      *bar = {report.stage, progress_on_stderr(session, report.stage)};
+      *bar = {report.stage, progress_on_stderr(session, report.stage, report.unit)};
     if (report.stage_ended) *bar = {};
     if (bar->show && report.done > 0 && report.seconds > 0.2) bar->show(report.done, report.total);
   };

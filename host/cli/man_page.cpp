@@ -89,7 +89,7 @@ std::string settings_section() {
   return out +
          ".SH FILES\n.TP\n\\fI$XDG_CONFIG_HOME/quanthost/quanthost.yaml\\fR, "
          "\\fI/etc/quanthost/quanthost.yaml\\fR\nSettings. \\fB\\-\\-config\\fR and "
-         "\\fBQUANTHOST_CONFIG\\fR name another file.\n.TP\n"
+         "\\fBQUANTHOST_CONFIG\\fR name another file; /dev/null stands for none.\n.TP\n"
          "\\fI$XDG_CONFIG_HOME/quanthost/trust.json\\fR\nWhich plugins may run; see "
          "\\fBquanthost\\-plugins\\-trust\\fR(1).\n.TP\n\\fI$XDG_CACHE_HOME/quanthost/\\fR\n"
          "What was read of plugins, and which of them failed.\n";

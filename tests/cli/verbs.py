@@ -137,6 +137,7 @@ class Config(Place):
         other.write_text("quiet: true\n")
         self.assertEqual(self.origin("quiet", "--config", str(other)), ("true", f"{other}:1"))
         self.assertEqual(self.origin("quiet", QUANTHOST_CONFIG=str(other)), ("true", f"{other}:1"))
+        self.assertEqual(self.origin("quiet", QUANTHOST_CONFIG="/dev/null")[0], "false")
 
     def test_the_template_is_a_valid_file(self):
         template = self.run_quanthost("config", "template").stdout

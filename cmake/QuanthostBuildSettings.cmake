@@ -53,3 +53,9 @@ function(quanthost_compile_together target batch)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${batch})
   endif()
 endfunction()
+
+# CPU kernels are always optimized. Under sanitizers -O3 costs minutes a file and shows nothing that -O1 does not.
+set(QUANTHOST_KERNEL_OPTIMIZATION -O3)
+if(QUANTHOST_SANITIZE)
+  set(QUANTHOST_KERNEL_OPTIMIZATION -O1)
+endif()

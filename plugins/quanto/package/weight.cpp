@@ -46,21 +46,6 @@ qh_dtype to_abi(Dtype dtype) {
   return dtype == Dtype::f32 ? qh::kFloat32 : dtype == Dtype::f16 ? qh::kFloat16 : qh::kBfloat16;
 }
 
-qh_dtype data_dtype(QType qtype) {
-  switch (qtype) {
-    case QType::int8:
-      return qh::kInt8;
-    case QType::float8_e4m3fn:
-      return qh::kFloat8E4m3fn;
-    case QType::float8_e4m3fnuz:
-      return qh::kFloat8E4m3fnuz;
-    case QType::float8_e5m2:
-      return qh::kFloat8E5m2;
-    default:
-      return qh::kUint8;
-  }
-}
-
 void* data_of(const qh_tensor& tensor) {
   return static_cast<char*>(tensor.data) + tensor.byte_offset;
 }

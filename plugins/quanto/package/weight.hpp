@@ -6,6 +6,7 @@
 
 #include <quanthost/plugin/tensor.hpp>
 
+#include "element_type.hpp"
 #include "format.hpp"
 
 namespace quanthost::quanto {
@@ -43,7 +44,6 @@ Dtype check_float(const qh_tensor& tensor, const char* what);
 // Contiguous, of this type, with this many elements.
 void check_tensor(const qh_tensor& tensor, const char* what, qh_dtype dtype, std::int64_t elements);
 qh_dtype to_abi(Dtype dtype);
-qh_dtype data_dtype(QType qtype);
 void* data_of(const qh_tensor& tensor);
 
 }  // namespace quanthost::quanto

@@ -6,6 +6,8 @@
 #include <quanthost/cpu/formats.hpp>
 #include <string>
 
+#include "element_type.hpp"
+
 namespace quanthost::quanto {
 namespace {
 
@@ -33,19 +35,6 @@ float rounded(float value, qh::Dtype dtype) {
   if (dtype == qh::kFloat16) return cpu::to_float(cpu::from_float<cpu::Float16>(value));
   if (dtype == qh::kBfloat16) return cpu::to_float(cpu::from_float<cpu::BFloat16>(value));
   return value;
-}
-
-qh::Dtype code_dtype(QType qtype) {
-  switch (qtype) {
-    case QType::float8_e4m3fn:
-      return qh::kFloat8E4m3fn;
-    case QType::float8_e4m3fnuz:
-      return qh::kFloat8E4m3fnuz;
-    case QType::float8_e5m2:
-      return qh::kFloat8E5m2;
-    default:
-      return qh::kInt8;
-  }
 }
 
 qh_quanto_weight as_weight(QType qtype, qh::TensorView data, const qh::Tensor& scale) {
@@ -110,7 +99,7 @@ void Activations::emit_scales(const qh::Exec& exec, const qh::TensorEmitter& emi
 
 Activations::Codes Activations::quantize(const qh::Exec& exec, const KernelPackage& package,
                                          const qh_tensor& x, float scale) const {
-  Codes codes{exec.allocate(code_dtype(*qtype_), qh::TensorView(x).shape()), scale};
+  Codes codes{exec.allocate(data_dtype(*qtype_), qh::TensorView(x).shape()), scale};
   const qh::Tensor unit = scalar_tensor(exec, scale, x.dtype);
   const qh_quanto_weight out = as_weight(*qtype_, codes.data.view(), unit);
   qh::check(package.table.quantize_with(package.self, exec.abi(), &x, &out));

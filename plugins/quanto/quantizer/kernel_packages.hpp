@@ -1,33 +1,21 @@
-// The `quanto` packages of one session: a function table for each kind of device.
+// The `quanto` packages of one session.
 #pragma once
 
 #include <quanthost/packages/quanto_kernels.h>
 
-#include <map>
-#include <mutex>
-#include <quanthost/plugin/host.hpp>
-#include <string>
+#include <quanthost/plugin/kernel_packages.hpp>
 
 namespace quanthost::quanto {
 
-struct KernelPackage {
-  qh_quanto_kernels table;
-  qh_package* self;
-};
+using KernelPackage = qh::KernelPackage<qh_quanto_kernels>;
 
-class KernelPackages {
+class KernelPackages : public qh::KernelPackages<qh_quanto_kernels> {
  public:
-  KernelPackages(const qh::Host& host, qh_session* session) : host_(host), session_(session) {}
-
-  // The package for this kind of device, or the reason why there is none. The first call for a kind
-  // asks the host and belongs on the load thread; later ones answer on any thread.
-  const KernelPackage& for_device(std::string_view kind);
-
- private:
-  qh::Host host_;
-  qh_session* session_;
-  std::mutex lock_;
-  std::map<std::string, KernelPackage, std::less<>> packages_;
+  KernelPackages(const qh::Host& host, qh_session* session)
+      : qh::KernelPackages<qh_quanto_kernels>(
+            host, session, "quanto", QH_QUANTO_KERNELS_ID, [](const qh_quanto_kernels& table) {
+              return table.layout && table.quantize && table.dequantize && table.linear;
+            }) {}
 };
 
 }  // namespace quanthost::quanto

@@ -3,27 +3,13 @@
 
 #include <string>
 
+#include "element_type.hpp"
 #include "quantizer/qmodule.hpp"
 
 namespace quanthost::quanto {
 namespace {
 
 using qh::Error;
-
-qh::Dtype data_dtype_of(QType qtype) {
-  switch (qtype) {
-    case QType::int8:
-      return qh::kInt8;
-    case QType::float8_e4m3fn:
-      return qh::kFloat8E4m3fn;
-    case QType::float8_e4m3fnuz:
-      return qh::kFloat8E4m3fnuz;
-    case QType::float8_e5m2:
-      return qh::kFloat8E5m2;
-    default:
-      return qh::kUint8;
-  }
-}
 
 std::string text(const std::vector<std::int64_t>& shape) {
   std::string out = "[";
@@ -110,7 +96,7 @@ void QWeight::quantize(const qh::Exec& exec, const KernelPackage& package, std::
                                   std::to_string(columns_));
   const std::int64_t count = dense.elements() / columns_;
   if (!data_) {
-    data_ = exec.allocate(data_dtype_of(qtype_), data_shape());
+    data_ = exec.allocate(data_dtype(qtype_), data_shape());
     scale_ = exec.allocate(dense.dtype(), scale_shape());
     if (is_affine(qtype_)) shift_ = exec.allocate(dense.dtype(), scale_shape());
   }
@@ -138,7 +124,7 @@ qh::Tensor QWeight::dequantize(const qh::Exec& exec, const KernelPackage& packag
 std::vector<qh::ParamInfo> QWeight::parts(qh::Dtype dense) const {
   const double scale_bytes = dense.bits / 8.0;
   std::vector<qh::ParamInfo> out = {
-      {std::string(data_key()), data_dtype_of(qtype_), data_shape(), 1.0},
+      {std::string(data_key()), data_dtype(qtype_), data_shape(), 1.0},
       {"_scale", dense, scale_shape(), scale_bytes}};
   if (is_affine(qtype_)) out.push_back({"_shift", dense, scale_shape(), scale_bytes});
   return out;
@@ -159,7 +145,7 @@ void QWeight::set_part(const qh::Exec& exec, const KernelPackage&, std::string_v
                     " in " + std::to_string(bit_width(qtype_)) + " bits has " + text(expected),
                 "the checkpoint was quantized with other settings than its quanto_qmap.json says");
   if (is_data) {
-    const qh::Dtype dtype = data_dtype_of(qtype_);
+    const qh::Dtype dtype = data_dtype(qtype_);
     if (value.view().dtype() != dtype)
       throw Error(QH_ERR_TYPE, "weight." + std::string(name) + " has element type " +
                                    std::string(qh::name_of(value.view().dtype())) + "; needed is " +

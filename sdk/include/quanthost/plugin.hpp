@@ -11,6 +11,8 @@
 //   plugin/module.hpp     qh::Module, one quantized layer
 //   plugin/quantizer.hpp  qh::Quantizer, the base class with transformers' defaults
 //   plugin/entry.hpp      qh::Plugin and QH_PLUGIN
+// Not included here, for quantizers that work with kernel packages:
+//   plugin/kernel_packages.hpp  qh::KernelPackages, the function table for each kind of device
 #pragma once
 
 #include <quanthost/plugin/entry.hpp>

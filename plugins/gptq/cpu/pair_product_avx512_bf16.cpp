@@ -147,7 +147,8 @@ struct Grid16 {
   __m512 scale, shift;
 };
 inline Grid16 grid_of(const Matrix& w, std::int64_t group, std::int64_t first, std::int64_t count) {
-  Grid16 grid;
+  Grid16 grid{_mm512_setzero_ps(), _mm512_setzero_ps()};
+  if (count <= 0) return grid;  // a strip may be wider than what is left of the outputs
   const int n = static_cast<int>(smaller(16, count));
   with_type(w.scale_type, [&](auto tag) {
     grid.scale =

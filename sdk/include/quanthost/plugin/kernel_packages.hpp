@@ -37,8 +37,9 @@ class KernelPackages {
     if (found != packages_.end()) return found->second;
     const void* table = nullptr;
     qh_package* self = nullptr;
-    check(host_.need(host_.packages, QH_PACKAGES_ID)
-              .table(session_, to_abi(package_), to_abi(interface_id_), to_abi(kind), &table, &self));
+    check(
+        host_.need(host_.packages, QH_PACKAGES_ID)
+            .table(session_, to_abi(package_), to_abi(interface_id_), to_abi(kind), &table, &self));
     const KernelPackage<Table> package{copy_sized(static_cast<const Table*>(table)), self};
     if (!complete_(package.table))
       throw Error(QH_ERR_RUNTIME,

@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "algorithm/rows.hpp"
+#include "algorithm/row_kernels.hpp"
 
 namespace quanthost::gptq {
 namespace {
 
 constexpr std::int64_t kBlock = 64;  // columns factored at a time
-constexpr std::int64_t kTile = 512;  // columns of the trailing update at a time
 constexpr std::int64_t kStrip = 64;  // columns of the inverse at a time
+constexpr std::int64_t kRows = 16;   // that share what they read
 
 struct Square {
   float* values;
@@ -42,28 +42,28 @@ void solve_panel(const Square& a, std::int64_t begin, std::int64_t end,
                  std::vector<float>& transposed, const ParallelFor& parallel_for) {
   const std::int64_t below = a.n - end;
   transposed.resize(static_cast<std::size_t>((end - begin) * below));
-  parallel_for(below, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = end + first; i < end + last; ++i)
-      for (std::int64_t j = begin; j < end; ++j) {
-        a.row(i)[j] = solved(a.row(i), a.row(j), begin, j) / a.row(j)[j];
-        transposed[static_cast<std::size_t>((j - begin) * below + i - end)] = a.row(i)[j];
-      }
+  parallel_for((below + kStrip - 1) / kStrip, [&](std::int64_t first, std::int64_t last) {
+    const std::int64_t from = first * kStrip, to = std::min(below, last * kStrip);
+    for (std::int64_t j = begin; j < end; ++j) {
+      float* column = transposed.data() + (j - begin) * below;
+      for (std::int64_t i = from; i < to; ++i) column[i] = a.row(end + i)[j];
+      row_kernels().subtract_products({column + from, below, 1, to - from, a.row(j) + begin, a.n,
+                                       j - begin, transposed.data() + from, below});
+      const float pivot = a.row(j)[j];
+      for (std::int64_t i = from; i < to; ++i) a.row(end + i)[j] = column[i] /= pivot;
+    }
   });
 }
 
+// Writes into the upper triangle too, which is not read.
 void update_trailing(const Square& a, std::int64_t begin, std::int64_t end,
                      const std::vector<float>& transposed, const ParallelFor& parallel_for) {
-  const std::int64_t below = a.n - end;
-  parallel_for(below, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t tile = 0; tile < last; tile += kTile)
-      for (std::int64_t i = first; i < last; ++i) {
-        float* row = a.row(end + i);
-        const std::int64_t stop = std::min(i + 1, tile + kTile);
-        for (std::int64_t p = begin; p < end; ++p) {
-          const float* column = transposed.data() + (p - begin) * below;
-          subtract_scaled(row + end + tile, column + tile, row[p], stop - tile);
-        }
-      }
+  const std::int64_t below = a.n - end, strips = (below + kRows - 1) / kRows;
+  for_each_as_free(parallel_for, strips, [&](std::int64_t task) {
+    const std::int64_t first = (strips - 1 - task) * kRows, last = std::min(below, first + kRows);
+    float* rows = a.row(end + first);
+    row_kernels().subtract_products({rows + end, a.n, last - first, last, rows + begin, a.n,
+                                     end - begin, transposed.data(), below});
   });
 }
 
@@ -83,16 +83,22 @@ bool factor_lower(const Square& a, const ParallelFor& parallel_for) {
 void invert_strip(const Square& m, std::int64_t begin, std::int64_t end, float* upper) {
   const std::int64_t width = end - begin;
   std::vector<float> strip(static_cast<std::size_t>((m.n - begin) * width));
-  for (std::int64_t i = begin; i < m.n; ++i) {
-    float* x = strip.data() + (i - begin) * width;
-    if (i < end) x[i - begin] = 1.0f;
-    for (std::int64_t p = begin; p < i; ++p) {
-      const float* solved_row = strip.data() + (p - begin) * width;
-      subtract_scaled(x, solved_row, m.row(i)[p], width);
+  const auto row_of = [&](std::int64_t i) { return strip.data() + (i - begin) * width; };
+  const auto subtract = [&](std::int64_t i, std::int64_t rows, std::int64_t from, std::int64_t to) {
+    row_kernels().subtract_products(
+        {row_of(i), width, rows, width, m.row(i) + from, m.n, to - from, row_of(from), width});
+  };
+  for (std::int64_t i = begin; i < end; ++i) row_of(i)[i - begin] = 1.0f;
+  for (std::int64_t first = begin; first < m.n; first += kRows) {
+    const std::int64_t last = std::min(m.n, first + kRows);
+    subtract(first, last - first, begin, first);
+    for (std::int64_t i = first; i < last; ++i) {
+      subtract(i, 1, first, i);
+      float* x = row_of(i);
+      for (std::int64_t j = 0; j < width; ++j) x[j] /= m.row(i)[i];
+      float* out = upper + (m.n - 1 - i) * m.n;
+      for (std::int64_t j = begin; j < std::min(i + 1, end); ++j) out[m.n - 1 - j] = x[j - begin];
     }
-    for (std::int64_t j = 0; j < width; ++j) x[j] /= m.row(i)[i];
-    float* out = upper + (m.n - 1 - i) * m.n;
-    for (std::int64_t j = begin; j < std::min(i + 1, end); ++j) out[m.n - 1 - j] = x[j - begin];
   }
 }
 
@@ -104,9 +110,8 @@ std::optional<std::vector<float>> inverse_upper_factor(std::span<const float> a,
   const Square m{reversed.data(), n};
   if (!factor_lower(m, parallel_for)) return std::nullopt;
   std::vector<float> upper(a.size());
-  parallel_for((n + kStrip - 1) / kStrip, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t s = first; s < last; ++s)
-      invert_strip(m, s * kStrip, std::min(n, (s + 1) * kStrip), upper.data());
+  for_each_as_free(parallel_for, (n + kStrip - 1) / kStrip, [&](std::int64_t s) {
+    invert_strip(m, s * kStrip, std::min(n, (s + 1) * kStrip), upper.data());
   });
   return upper;
 }

@@ -1,4 +1,4 @@
-// The blocked column sweep. Rows do not depend on each other: a task takes a few of them through
+// The blocked column sweep. Rows do not depend on each other: a task takes sixteen of them through
 // all columns.
 #include "algorithm/solver.hpp"
 
@@ -6,16 +6,10 @@
 #include <quanthost/plugin/error.hpp>
 #include <string>
 
-#include "algorithm/rows.hpp"
+#include "algorithm/row_kernels.hpp"
 
 namespace quanthost::gptq {
 namespace {
-
-// Columns whose errors are spread over the rest at once. Grids of dynamic groups see the updates of
-// earlier blocks only, so this number is part of the result.
-constexpr std::int64_t kBlock = 128;
-constexpr std::int64_t kRowsPerTask = 8;  // share what they read of the factor
-constexpr std::int64_t kTile = 256;       // columns of a spread at a time
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -26,98 +20,98 @@ struct Layer {
   bool grids_are_fixed;                // found before the sweep
   std::vector<std::int32_t> group_of;  // of each step
   QuantizedLayer& out;
-
-  float largest_code() const { return static_cast<float>((1 << options.grid.bits) - 1); }
-  void set_grid(std::int64_t row, std::int64_t group, const Grid& grid) const {
-    out.scales[index(row * out.groups + group)] = grid.scale;
-    out.zeros[index(row * out.groups + group)] = static_cast<std::uint8_t>(grid.zero);
-  }
-  Grid grid(std::int64_t row, std::int64_t group) const {
-    const std::size_t at = index(row * out.groups + group);
-    return {out.scales[at], static_cast<float>(out.zeros[at])};
-  }
 };
 
-// A row in sweep order, without its dead columns, and its fixed grids.
-void load_row(const Layer& layer, std::int64_t row, const float* weight, float* steps) {
-  const std::int64_t columns = layer.out.columns;
-  std::vector<float> natural(weight, weight + columns);
-  if (layer.options.group_size == -1)  // upstream looks at dead columns here, and only here
-    layer.set_grid(row, 0, find_grid(natural, layer.options.grid));
-  for (std::int64_t k : layer.hessian.dead) natural[index(k)] = 0.0f;
-  if (layer.options.group_size != -1 && layer.grids_are_fixed)
-    for (std::int64_t g = 0; g < layer.out.groups; ++g) {
-      const std::int64_t first = g * layer.group_size;
-      const std::int64_t count = std::min(layer.group_size, columns - first);
-      layer.set_grid(row, g, find_grid({natural.data() + first, index(count)}, layer.options.grid));
-    }
-  for (std::int64_t i = 0; i < columns; ++i)
-    steps[i] = natural[index(layer.hessian.order[index(i)])];
-}
-
-// Quantizes the steps [begin, end) of a row and leaves their errors; returns the loss.
-double sweep_block(const Layer& layer, std::int64_t row, std::int64_t begin, std::int64_t end,
-                   const float* steps, float* errors) {
-  const std::int64_t columns = layer.out.columns;
-  float block[kBlock];
-  std::copy(steps + begin, steps + end, block);
-  double loss = 0.0;
-  for (std::int64_t i = begin; i < end; ++i) {
-    const std::int32_t group = layer.group_of[index(i)];
-    if (!layer.grids_are_fixed && i % layer.group_size == 0) {
-      const std::int64_t count = std::min(layer.group_size, columns - i);
-      layer.set_grid(row, group, find_grid({steps + i, index(count)}, layer.options.grid));
-    }
-    const Grid grid = layer.grid(row, group);
-    const float* upper = layer.hessian.upper.data() + i * columns;
-    const float value = block[i - begin];
-    const float code = grid.code(value, layer.largest_code());
-    const float missed = value - grid.value(code);
-    const float error = missed / upper[i];
-    subtract_scaled(block + (i - begin), upper + i, error, end - i);
-    errors[i - begin] = error;
-    loss += 0.5 * static_cast<double>(error) * static_cast<double>(error);
-    layer.out.codes[index(row * columns + layer.hessian.order[index(i)])] =
-        static_cast<std::uint8_t>(code);
+// The rows [first, first + count) on their way through the columns. Rows past them are zeros.
+class RowStrip {
+ public:
+  RowStrip(const Layer& layer, const float* weight, std::int64_t first, std::int64_t count)
+      : layer_(layer),
+        first_(first),
+        count_(count),
+        columns_(layer.out.columns),
+        steps_(index(columns_ * kSweepRows)),
+        codes_(index(columns_ * kSweepRows)),
+        errors_(index(kSweepBlock * kSweepRows)),
+        scales_(index(layer.out.groups * kSweepRows), 1.0f),
+        zeros_(index(layer.out.groups * kSweepRows)) {
+    for (std::int64_t r = 0; r < count; ++r) load(r, weight + (first + r) * columns_);
   }
-  return loss;
-}
 
-// Takes the errors of the block [begin, end) out of the steps after it.
-void spread_errors(const Layer& layer, std::int64_t begin, std::int64_t end, std::int64_t rows,
-                   const float* errors, float* steps) {
-  const std::int64_t columns = layer.out.columns;
-  float sums[kTile];
-  for (std::int64_t tile = end; tile < columns; tile += kTile) {
-    const std::int64_t width = std::min(kTile, columns - tile);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      std::fill(sums, sums + width, 0.0f);
-      for (std::int64_t i = begin; i < end; ++i) {
-        const float error = errors[r * kBlock + i - begin];
-        const float* upper = layer.hessian.upper.data() + i * columns + tile;
-        add_scaled(sums, upper, error, width);
+  // Quantizes the rows; their losses go to `losses`.
+  void run(double* losses) {
+    double own[kSweepRows] = {};
+    const float largest = static_cast<float>((1 << layer_.options.grid.bits) - 1);
+    const Sweep sweep{columns_,       layer_.hessian.upper.data(),
+                      largest,        layer_.group_of.data(),
+                      scales_.data(), zeros_.data(),
+                      steps_.data(),  codes_.data(),
+                      errors_.data(), own};
+    const RowKernels& kernels = row_kernels();
+    for (std::int64_t begin = 0; begin < columns_; begin += kSweepBlock) {
+      const std::int64_t end = std::min(columns_, begin + kSweepBlock);
+      if (!layer_.grids_are_fixed) find_grids(begin, end);
+      kernels.sweep_block(sweep, begin, end);
+      kernels.spread_errors(sweep, begin, end);
+    }
+    for (std::int64_t r = 0; r < count_; ++r) write(r);
+    std::copy(own, own + count_, losses + first_);
+  }
+
+ private:
+  // A row in sweep order, without its dead columns, and its fixed grids.
+  void load(std::int64_t r, const float* weight) {
+    std::vector<float> natural(weight, weight + columns_);
+    const SolverOptions& options = layer_.options;
+    if (options.group_size == -1)  // upstream looks at dead columns here, and only here
+      set_grid(r, 0, find_grid(natural, options.grid));
+    for (std::int64_t k : layer_.hessian.dead) natural[index(k)] = 0.0f;
+    if (options.group_size != -1 && layer_.grids_are_fixed)
+      for (std::int64_t g = 0; g < layer_.out.groups; ++g) {
+        const std::int64_t first = g * layer_.group_size;
+        const std::int64_t count = std::min(layer_.group_size, columns_ - first);
+        set_grid(r, g, find_grid({natural.data() + first, index(count)}, options.grid));
       }
-      float* row = steps + r * columns + tile;
-      for (std::int64_t j = 0; j < width; ++j) row[j] -= sums[j];
-    }
+    for (std::int64_t i = 0; i < columns_; ++i)
+      steps_[index(i * kSweepRows + r)] = natural[index(layer_.hessian.order[index(i)])];
   }
-}
 
-// Quantizes a few rows; their losses go to `losses`.
-void quantize_rows(const Layer& layer, const float* weight, std::int64_t first, std::int64_t rows,
-                   double* losses) {
-  const std::int64_t columns = layer.out.columns;
-  std::vector<float> steps(index(rows * columns)), errors(index(rows * kBlock));
-  for (std::int64_t r = 0; r < rows; ++r)
-    load_row(layer, first + r, weight + (first + r) * columns, steps.data() + r * columns);
-  for (std::int64_t begin = 0; begin < columns; begin += kBlock) {
-    const std::int64_t end = std::min(columns, begin + kBlock);
-    for (std::int64_t r = 0; r < rows; ++r)
-      losses[first + r] += sweep_block(layer, first + r, begin, end, steps.data() + r * columns,
-                                       errors.data() + r * kBlock);
-    spread_errors(layer, begin, end, rows, errors.data(), steps.data());
+  // Grids of the groups that begin in the block, as the rows are before its sweep.
+  void find_grids(std::int64_t begin, std::int64_t end) {
+    const std::int64_t size = layer_.group_size;
+    std::vector<float> values;
+    for (std::int64_t i = (begin + size - 1) / size * size; i < end; i += size)
+      for (std::int64_t r = 0; r < count_; ++r) {
+        values.resize(index(std::min(size, columns_ - i)));
+        for (std::size_t k = 0; k < values.size(); ++k)
+          values[k] = steps_[(index(i) + k) * kSweepRows + index(r)];
+        set_grid(r, layer_.group_of[index(i)], find_grid(values, layer_.options.grid));
+      }
   }
-}
+
+  void set_grid(std::int64_t r, std::int64_t group, const Grid& grid) {
+    scales_[index(group * kSweepRows + r)] = grid.scale;
+    zeros_[index(group * kSweepRows + r)] = grid.zero;
+  }
+
+  void write(std::int64_t r) const {
+    QuantizedLayer& out = layer_.out;
+    for (std::int64_t g = 0; g < out.groups; ++g) {
+      const std::size_t from = index(g * kSweepRows + r), to = index((first_ + r) * out.groups + g);
+      out.scales[to] = scales_[from];
+      out.zeros[to] = static_cast<std::uint8_t>(zeros_[from]);
+    }
+    std::uint8_t* codes = out.codes.data() + (first_ + r) * columns_;
+    for (std::int64_t i = 0; i < columns_; ++i)
+      codes[layer_.hessian.order[index(i)]] =
+          static_cast<std::uint8_t>(codes_[index(i * kSweepRows + r)]);
+  }
+
+  const Layer& layer_;
+  const std::int64_t first_, count_, columns_;
+  std::vector<float> steps_, codes_, errors_;  // [columns or block, kSweepRows]
+  std::vector<float> scales_, zeros_;          // [groups, kSweepRows]
+};
 
 QuantizedLayer empty_layer(std::int64_t rows, std::int64_t columns, std::int64_t groups) {
   QuantizedLayer layer{};
@@ -158,12 +152,10 @@ QuantizedLayer quantize_layer(std::span<const float> weight, std::int64_t rows,
     out.g_idx[index(column)] = group;
   }
   std::vector<double> losses(index(rows));
-  parallel_for((rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t first = task * kRowsPerTask;
-      quantize_rows(layer, weight.data(), first, std::min(kRowsPerTask, rows - first),
-                    losses.data());
-    }
+  parallel_for((rows + kSweepRows - 1) / kSweepRows, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin * kSweepRows; first < std::min(rows, end * kSweepRows);
+         first += kSweepRows)
+      RowStrip(layer, weight.data(), first, std::min(kSweepRows, rows - first)).run(losses.data());
   });
   for (double loss : losses) out.loss += loss;
   return out;

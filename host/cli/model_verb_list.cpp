@@ -12,7 +12,9 @@ const std::vector<ModelVerb>& model_verb_list() {
       {"estimate", "What memory a model would take on each device; reads headers only"},
       {"quantize", "Quantize a checkpoint and save it"},
       {"dequantize", "Turn a quantized checkpoint back into a dense one"},
-      {"convert", "Turn a GGUF file into a Hugging Face model folder"},
+      {"convert",
+       "Turn a GGUF file into a Hugging Face model folder, or a GPTQ checkpoint into another "
+       "format"},
       {"inspect",
        "What a model is: architecture, tensors, sizes, quantization; from its headers alone"},
       {"check", "Verify a model deeply: every file, every tensor, every byte"},

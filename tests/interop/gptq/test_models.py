@@ -187,7 +187,8 @@ def theirs(request, dense, tmp_path_factory):
     logits = logits_of(model)
     model.save_pretrained(folder / "transformers")
     model.hf_quantizer.optimum_quantizer.save(model, str(folder / "optimum"))
-    return SimpleNamespace(transformers=folder / "transformers", optimum=folder / "optimum", logits=logits, sym=sym)
+    return SimpleNamespace(transformers=folder / "transformers", optimum=folder / "optimum", logits=logits, sym=sym,
+                           name=name, bits=bits)
 
 
 def test_what_transformers_saves_we_load_and_save_unchanged(theirs, tmp_path):
@@ -207,6 +208,21 @@ def test_what_optimum_saves_we_load_whatever_its_label_says(theirs, tmp_path):
     assert_same_tensors(again, theirs.optimum)
     assert ("zeros of its layers are gptq" in done.stderr) == theirs.sym
     assert quantization_config(again)["checkpoint_format"] == ("gptq" if theirs.sym else "gptq_v2")
+
+
+def test_convert_gives_the_bytes_that_gptqmodel_converts_to(theirs, tmp_path):
+    """transformers saves the second format; for GPTQQuantizer.save gptqmodel converted it to the first."""
+    if not theirs.sym:
+        pytest.skip("gptqmodel converts symmetric zeros only")
+    for source, target, format in ((theirs.transformers, theirs.optimum, "gptq"),
+                                   (theirs.optimum, theirs.transformers, "gptq_v2")):
+        out = tmp_path / format
+        quanthost("convert", source, out, "--format", format)
+        assert_same_tensors(out, target)
+        assert quantization_config(out)["checkpoint_format"] == format
+        if theirs.name != "gpt2":  # transformers 5.17 cannot load one that gptqmodel quantized
+            assert difference(logits_of(in_transformers(out, theirs.bits)), theirs.logits) < TOLERANCE
+    assert stored(tmp_path / "gptq") != stored(tmp_path / "gptq_v2")
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_name)
@@ -229,6 +245,22 @@ def test_what_we_quantize_they_load(case, format, dense, tmp_path):
     for file in ("quantize_config.json", "gptq_report.json"):
         assert (again / file).read_text() == (ours / file).read_text()
     assert quantization_config(again) == quantization_config(ours)
+
+
+def test_convert_goes_from_every_format_to_every_other_byte_for_byte(dense, tmp_path):
+    settings = dict(bits=3, group_size=32, desc_act=True, sym=False, dataset=data_file(tmp_path), model_seqlen=48)
+    formats = ["gptq", "gptq_v2", "gptq_p"]
+    for format in formats:
+        quanthost("quantize", dense("llama"), tmp_path / format, *method(format=format, **settings))
+    for source in formats:
+        for target in formats:
+            out = tmp_path / f"{source}-as-{target}"
+            quanthost("convert", tmp_path / source, out, "--format", target)
+            assert_same_tensors(out, tmp_path / target)
+            assert quantization_config(out)["checkpoint_format"] == target
+            assert json.loads((out / "quantize_config.json").read_text())["checkpoint_format"] == target
+    assert "is not quantized" in refusal("convert", dense("llama"), tmp_path / "no", "--format", "gptq_v2")
+    assert "is a model folder already" in refusal("convert", tmp_path / "gptq", tmp_path / "no")
 
 
 def test_a_vision_model_is_refused(tmp_path):

@@ -1,0 +1,142 @@
+// The solver's loops against their definitions, for every instruction set of this machine.
+#include "algorithm/row_kernels.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+namespace quanthost::gptq {
+namespace {
+
+using Values = std::vector<float>;
+
+Values random_values(std::size_t count, float least, float most, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> draw(least, most);
+  Values values(count);
+  for (float& value : values) value = draw(random);
+  return values;
+}
+
+class RowKernelsOf : public ::testing::TestWithParam<cpu::Isa> {
+ protected:
+  const RowKernels& kernels() const { return row_kernels_for(GetParam()); }
+};
+
+std::vector<cpu::Isa> levels() {
+  std::vector<cpu::Isa> found;
+  for (cpu::Isa isa : {cpu::Isa::scalar, cpu::Isa::avx2, cpu::Isa::avx512})
+    if (isa <= cpu::best_isa()) found.push_back(isa);
+  return found;
+}
+
+TEST_P(RowKernelsOf, SubtractProductsInOrderWhateverTheSizes) {
+  constexpr std::size_t kStride = 90;
+  for (std::int64_t rows : {1, 3, 4, 9})
+    for (std::int64_t width : {1, 7, 16, 32, 33, 75})
+      for (std::int64_t depth : {0, 1, 13}) {
+        Values found = random_values(9 * kStride, -1, 1, 1);
+        const Values factors = random_values(9 * kStride, -1, 1, 2);
+        const Values other = random_values(13 * kStride, -1, 1, 3);
+        Values expected = found;
+        for (std::int64_t r = 0; r < rows; ++r)
+          for (std::int64_t j = 0; j < width; ++j)
+            for (std::int64_t p = 0; p < depth; ++p) {
+              const auto at = [](std::int64_t row, std::int64_t column) {
+                return static_cast<std::size_t>(row) * kStride + static_cast<std::size_t>(column);
+              };
+              const float product = factors[at(r, p)] * other[at(p, j)];
+              expected[at(r, j)] -= product;
+            }
+        kernels().subtract_products({found.data(), kStride, rows, width, factors.data(), kStride,
+                                     depth, other.data(), kStride});
+        EXPECT_EQ(found, expected) << rows << " rows of " << width << ", depth " << depth;
+      }
+}
+
+// What sixteen rows become.
+struct Swept {
+  Values steps, codes, errors;
+  std::vector<double> losses = std::vector<double>(kSweepRows);
+};
+
+constexpr std::int64_t kColumns = 211;  // a full block, and one that is short
+constexpr std::int64_t kGroup = 50;
+
+struct SweepCase {
+  Values upper = random_values(kColumns * kColumns, 0.25f, 1, 4);
+  Values scales = random_values((kColumns / kGroup + 1) * kSweepRows, 0.01f, 0.1f, 5);
+  Values zeros = Values((kColumns / kGroup + 1) * kSweepRows, 8);
+  std::vector<std::int32_t> group_of;
+  SweepCase() {
+    for (std::int64_t i = 0; i < kColumns; ++i)
+      group_of.push_back(static_cast<std::int32_t>(i / kGroup));
+  }
+  Swept start() const {
+    return {random_values(kColumns * kSweepRows, -0.5f, 0.5f, 6), Values(kColumns * kSweepRows),
+            Values(kSweepBlock * kSweepRows)};
+  }
+  Sweep over(Swept& swept) const {
+    return {kColumns,     upper.data(),       15,
+            group_of.data(), scales.data(),   zeros.data(),
+            swept.steps.data(), swept.codes.data(), swept.errors.data(), swept.losses.data()};
+  }
+};
+
+void sweep_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_t r) {
+  double loss = 0;
+  const auto step = [&](std::int64_t i) -> float& { return s.steps[i * kSweepRows + r]; };
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t grid = s.group_of[i] * kSweepRows + r;
+    const float rounded = std::nearbyint(step(i) / s.scales[grid]) + s.zeros[grid];
+    const float code = std::fmin(std::fmax(rounded, 0.0f), s.largest_code);
+    const float value = s.scales[grid] * (code - s.zeros[grid]);
+    const float error = (step(i) - value) / s.upper[i * kColumns + i];
+    s.codes[i * kSweepRows + r] = code;
+    s.errors[(i - begin) * kSweepRows + r] = error;
+    loss += 0.5 * static_cast<double>(error) * static_cast<double>(error);
+    for (std::int64_t j = i + 1; j < end; ++j) {
+      const float product = error * s.upper[i * kColumns + j];
+      step(j) -= product;
+    }
+  }
+  s.losses[r] += loss;
+}
+
+void spread_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_t r) {
+  for (std::int64_t j = end; j < kColumns; ++j) {
+    float sum = 0;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float product = s.errors[(i - begin) * kSweepRows + r] * s.upper[i * kColumns + j];
+      sum += product;
+    }
+    s.steps[j * kSweepRows + r] -= sum;
+  }
+}
+
+TEST_P(RowKernelsOf, SweepAsOneRowAndColumnAfterTheOther) {
+  const SweepCase layer;
+  Swept found = layer.start(), expected = layer.start();
+  const Sweep mine = layer.over(found), plain = layer.over(expected);
+  for (std::int64_t begin = 0; begin < kColumns; begin += kSweepBlock) {
+    const std::int64_t end = std::min(kColumns, begin + kSweepBlock);
+    kernels().sweep_block(mine, begin, end);
+    kernels().spread_errors(mine, begin, end);
+    for (std::int64_t r = 0; r < kSweepRows; ++r) {
+      sweep_row(plain, begin, end, r);
+      spread_row(plain, begin, end, r);
+    }
+  }
+  EXPECT_EQ(found.codes, expected.codes);
+  EXPECT_EQ(found.steps, expected.steps);
+  EXPECT_EQ(found.errors, expected.errors);
+  EXPECT_EQ(found.losses, expected.losses);
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, RowKernelsOf, ::testing::ValuesIn(levels()),
+                         [](const auto& info) { return std::string(cpu::name_of(info.param)); });
+
+}  // namespace
+}  // namespace quanthost::gptq

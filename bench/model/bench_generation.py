@@ -17,7 +17,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def ours(probe, request):
-    done = subprocess.run([probe], input=json.dumps(request), capture_output=True, text=True)
+    # Waiting threads sleep, as the command lets them: bench_wait_policy.py compares.
+    done = subprocess.run([probe], input=json.dumps(request), capture_output=True, text=True,
+                          env={"OMP_WAIT_POLICY": "passive", **os.environ})
     if done.returncode != 0:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout)

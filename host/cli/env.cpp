@@ -79,6 +79,7 @@ Facts variables() {
                                  "LD_PRELOAD",
                                  "OMP_NUM_THREADS",
                                  "OMP_WAIT_POLICY",
+                                 "GOMP_SPINCOUNT",
                                  "MKL_NUM_THREADS",
                                  "CUDA_VISIBLE_DEVICES",
                                  "HIP_VISIBLE_DEVICES",

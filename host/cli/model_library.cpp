@@ -1,5 +1,7 @@
 #include "host/cli/model_library.hpp"
 
+#include <cstdlib>
+
 #include "host/cli/exit_code.hpp"
 #include "host/plugins/dynamic_library.hpp"
 #include "host/plugins/search_path.hpp"
@@ -36,7 +38,18 @@ void open_named_libtorch() {
   }
 }
 
+// LibTorch's threads wait for each other hundreds of times a token. By default they spin, for tens
+// of milliseconds if need be, which holds the very core that the awaited thread needs when anything
+// else runs on the machine. OpenMP reads its environment when LibTorch is opened, so this comes
+// first; what the user has set stays.
+void let_waiting_threads_sleep() {
+  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
+    if (std::getenv(name)) return;
+  ::setenv("OMP_WAIT_POLICY", "passive", 0);
+}
+
 DynamicLibrary open_library(const fs::path& path) {
+  let_waiting_threads_sleep();
   open_named_libtorch();
   try {
     return DynamicLibrary(path);

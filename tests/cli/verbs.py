@@ -102,6 +102,26 @@ class Env(Place):
         self.assertIn("compiler", document["host"])
 
 
+class WaitingThreads(Place):
+    """LibTorch's OpenMP says what it took from the environment when the library was opened."""
+
+    def setUp(self):
+        super().setUp()
+        if not (BUILD / "lib/libquanthost.so").exists():
+            self.skipTest("this build has no libquanthost.so")
+
+    def spins(self, **environment):
+        said = self.run_quanthost("forward", "--help", OMP_DISPLAY_ENV="verbose", **environment).stderr
+        return re.search(r"GOMP_SPINCOUNT = '(\w+)'", said)[1]
+
+    def test_sleep_instead_of_spinning(self):
+        self.assertEqual(self.spins(), "0")
+
+    def test_spin_when_the_user_says_so(self):
+        self.assertEqual(self.spins(GOMP_SPINCOUNT="77"), "77")
+        self.assertNotEqual(self.spins(OMP_WAIT_POLICY="active"), "0")
+
+
 class Config(Place):
     def origin(self, key, *arguments, **environment):
         for setting in self.json_of(*arguments, "config", "show", **environment)["settings"]:

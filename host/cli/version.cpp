@@ -10,9 +10,7 @@ namespace {
 int version(Session& session, bool abi_alone) {
   const std::string abi = fmt::format("{}.{}", QH_ABI_MAJOR, QH_ABI_MINOR);
   if (session.json()) {
-    session.print_json(
-        "version",
-        {{"version", QUANTHOST_VERSION}, {"abi", abi}, {"abi_exact", QH_ABI_MAJOR == 0}});
+    session.print_json("version", {{"version", QUANTHOST_VERSION}, {"abi", abi}});
   } else {
     session.print(abi_alone ? abi
                             : fmt::format("quanthost {}, plugin ABI {}", QUANTHOST_VERSION, abi));

@@ -84,6 +84,12 @@ void emit_parameters(MockModel& model, const qh_param_desc_sink& out) {
   }
 }
 
+void emit_module(const MockModule& module, qh_module_desc_sink out) {
+  const qh_module_desc desc = describe_module(module);
+  if (out.emit(out.ctx, &desc) != QH_OK)
+    fail(ErrorKind::kRuntime, "the plugin's sink refused an entry");
+}
+
 qh_status no_file(qh_model*, qh_str_sink) { return QH_OK; }
 
 const qh_model_api kModel = {
@@ -102,18 +108,14 @@ const qh_model_api kModel = {
     [](qh_model* m, qh_str_sink out) { return on(m, [&](MockModel&) { emit(out, "input_ids"); }); },
     [](qh_model* m, qh_module_desc_sink out) {
       return on(m, [&](MockModel& model) {
-        for (const MockModule& module : model.modules) {
-          const qh_module_desc desc = describe_module(module);
-          if (out.emit(out.ctx, &desc) != QH_OK)
-            fail(ErrorKind::kRuntime, "the plugin's sink refused an entry");
-        }
+        for (const MockModule& module : model.modules) emit_module(module, out);
       });
     },
     [](qh_model* m, qh_param_desc_sink out) {
       return on(m, [&](MockModel& model) { emit_parameters(model, out); });
     },
-    [](qh_model* m, qh_str name, qh_module_desc* out) {
-      return on(m, [&](MockModel& model) { *out = describe_module(need_module(model, name)); });
+    [](qh_model* m, qh_str name, qh_module_desc_sink out) {
+      return on(m, [&](MockModel& model) { emit_module(need_module(model, name), out); });
     },
     [](qh_model* m, qh_str name, qh_param_desc_sink out) {
       return on(m, [&](MockModel& model) {

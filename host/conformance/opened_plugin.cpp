@@ -18,7 +18,7 @@ qh_offer make_offer(MockHost& host, const std::string& path) {
   qh_offer offer{};
   offer.struct_size = sizeof(qh_offer);
   offer.abi_major = QH_ABI_MAJOR;
-  offer.abi_minor_min = QH_ABI_MAJOR == 0 ? QH_ABI_MINOR : 0;
+  offer.abi_minor_min = 0;
   offer.abi_minor_max = QH_ABI_MINOR;
   offer.host = host.handle();
   offer.api = &host.api;

@@ -94,8 +94,7 @@ LoadedPlugin::LoadedPlugin(const std::filesystem::path& real_path, const Manifes
 }
 
 void LoadedPlugin::negotiate(qh_plugin_entry_fn entry) {
-  // Before 1.0 both sides agree exactly; from then on every minor version up to ours is served.
-  constexpr std::uint32_t kMinorMin = QH_ABI_MAJOR == 0 ? QH_ABI_MINOR : 0;
+  constexpr std::uint32_t kMinorMin = 0;  // every minor version up to ours is served
   const qh_offer offer{sizeof(qh_offer),
                        QH_ABI_MAJOR,
                        kMinorMin,
@@ -107,7 +106,7 @@ void LoadedPlugin::negotiate(qh_plugin_entry_fn entry) {
   qh_accept accept{};
   accept.struct_size = sizeof(qh_accept);
   call_plugin("its entry point", [&] { return entry(&offer, &accept); });
-  if (accept.abi_minor < kMinorMin || accept.abi_minor > QH_ABI_MINOR) {
+  if (accept.abi_minor > QH_ABI_MINOR) {
     fail(ErrorKind::kRuntime, "its entry point answered with ABI {}.{}, which was not offered",
          QH_ABI_MAJOR, accept.abi_minor);
   }

@@ -151,7 +151,7 @@ void parse_abi(const std::string& text, Manifest& manifest) {
   const auto minor = dot ? std::from_chars(major.ptr + 1, end, manifest.abi_minor) : major;
   if (!dot || minor.ec != std::errc{} || minor.ptr != end || manifest.abi_major < 0 ||
       manifest.abi_minor < 0) {
-    fail(ErrorKind::kValue, "abi: '{}' is not \"major.minor\", for example \"0.1\"", text);
+    fail(ErrorKind::kValue, "abi: '{}' is not \"major.minor\", for example \"1.0\"", text);
   }
 }
 

@@ -46,12 +46,9 @@ std::string_view name_of(PluginState state) {
 }
 
 std::string abi_fault(std::int64_t major, std::int64_t minor) {
-  const bool exact = QH_ABI_MAJOR == 0;  // before 1.0 nothing is promised across minor versions
-  const bool fits =
-      major == QH_ABI_MAJOR && (exact ? minor == QH_ABI_MINOR : minor <= QH_ABI_MINOR);
-  if (fits) return {};
-  return fmt::format("built for plugin ABI {}.{}; this host speaks {}{}.{}", major, minor,
-                     exact ? "exactly " : "up to ", QH_ABI_MAJOR, QH_ABI_MINOR);
+  if (major == QH_ABI_MAJOR && minor <= QH_ABI_MINOR) return {};
+  return fmt::format("built for plugin ABI {}.{}; this host serves {}.0 to {}.{}", major, minor,
+                     QH_ABI_MAJOR, QH_ABI_MAJOR, QH_ABI_MINOR);
 }
 
 PluginFileContent read_plugin_file(const std::filesystem::path& real_path) {

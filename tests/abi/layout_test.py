@@ -20,6 +20,9 @@ BREAKING = {
     "a field of another type": ("abi/module.h", "  double element_bytes;", "  int64_t element_bytes;"),
     "a field renamed": ("abi/tensor.h", "uint32_t thread_count;", "uint32_t threads;"),
     "a constant changed": ("abi/base.h", "QH_ERR_VALUE = 2", "QH_ERR_VALUE = 12"),
+    "a callback's arguments changed": ("abi/tensor.h", "qh_status (*qh_range_fn)(void* arg, int64_t begin", "qh_status (*qh_range_fn)(void* arg, int32_t begin"),
+    "a value type that grew": ("abi/quantizer.h", "  qh_str text;        /* STRING and JSON */", "  qh_str text;\n  uint64_t more;"),
+    "a struct within another that grew": ("packages/bnb4_kernels.h", "  int64_t nested_blocksize;", "  int64_t nested_blocksize;\n  int64_t more;"),
     "a service id changed": ("abi/services.h", '"qh.log/1"', '"qh.log/2"'),
 }
 HARMLESS = {

@@ -14,7 +14,7 @@ const FileIdentity kIdentity{1, 2, 3, 4};
 
 PluginFileContent content() {
   PluginFileContent out;
-  out.manifest = Manifest::parse("manifest: 1\nid: x\nversion: 1.0.0\nabi: \"0.1\"\n", "t");
+  out.manifest = Manifest::parse("manifest: 1\nid: x\nversion: 1.0.0\nabi: \"1.0\"\n", "t");
   out.needed_libraries = {"libc.so.6"};
   return out;
 }

@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kHead = "manifest: 1\nid: org.x.y\nversion: 1.2.3\nabi: \"0.1\"\n";
+constexpr const char* kHead = "manifest: 1\nid: org.x.y\nversion: 1.2.3\nabi: \"1.0\"\n";
 
 std::string refusal(const std::string& yaml) {
   try {
@@ -66,11 +66,11 @@ TEST(Manifest, SaysWhichFieldIsWrongAndWhatItNeeds) {
   const std::string head = kHead;
   EXPECT_EQ(refusal("manifest: 1\nversion: 1\n"), "plugin.yaml: id: is missing");
   EXPECT_THAT(refusal("manifest: 2\n"), HasSubstr("found format 2, this host reads format 1"));
-  EXPECT_THAT(refusal("manifest: 1\nid: x\nversion: 1.10\nabi: \"0.1\"\n"),
+  EXPECT_THAT(refusal("manifest: 1\nid: x\nversion: 1.10\nabi: \"1.0\"\n"),
               HasSubstr("version: found number, needed text: put it in quotes"));
-  EXPECT_THAT(refusal("manifest: 1\nid: x\nversion: one\nabi: \"0.1\"\n"),
+  EXPECT_THAT(refusal("manifest: 1\nid: x\nversion: one\nabi: \"1.0\"\n"),
               HasSubstr("'one' is not a PEP 440 version"));
-  EXPECT_THAT(refusal("manifest: 1\nid: a/b\nversion: 1.0.0\nabi: \"0.1\"\n"),
+  EXPECT_THAT(refusal("manifest: 1\nid: a/b\nversion: 1.0.0\nabi: \"1.0\"\n"),
               HasSubstr("'a/b' is not an id"));
   EXPECT_THAT(refusal(head + "provides: {quantizers: [{quant_method: x}]}"),
               HasSubstr("provides.quantizers[0].method: is missing"));

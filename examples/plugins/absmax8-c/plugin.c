@@ -59,6 +59,7 @@ __attribute__((visibility("default"))) qh_status qh_plugin_entry_v1(const qh_off
   qh_offer offer;
   qh_accept answer;
   struct qh_plugin* plugin;
+  const uint32_t minor = QH_ABI_MINOR;
 
   if (!theirs || !accept) return QH_ERR_VALUE;
   copy_sized(&offer, sizeof offer, theirs);
@@ -67,12 +68,12 @@ __attribute__((visibility("default"))) qh_status qh_plugin_entry_v1(const qh_off
   if (!plugin) return QH_ERR_MEMORY;
   plugin->host = offer.host;
   copy_sized(&plugin->api, sizeof plugin->api, offer.api);
-  if (offer.abi_major != QH_ABI_MAJOR || offer.abi_minor_min > QH_ABI_MINOR ||
-      offer.abi_minor_max < QH_ABI_MINOR) {
-    fail_with(
-        plugin, QH_ERR_RUNTIME,
-        QH_PLUGIN_ID
-        " was built for another minor version of plugin ABI 0.x than this host offers; rebuild it");
+  if (offer.abi_major != QH_ABI_MAJOR || offer.abi_minor_min > minor ||
+      offer.abi_minor_max < minor) {
+    fail_with(plugin, QH_ERR_RUNTIME,
+              QH_PLUGIN_ID
+              " was built for plugin ABI 1.0, which this host does not offer; install "
+              "a quanthost that does");
     free(plugin);
     return QH_ERR_RUNTIME;
   }
@@ -83,7 +84,7 @@ __attribute__((visibility("default"))) qh_status qh_plugin_entry_v1(const qh_off
 
   answer.struct_size =
       accept->struct_size < sizeof answer ? accept->struct_size : (uint32_t)sizeof answer;
-  answer.abi_minor = QH_ABI_MINOR;
+  answer.abi_minor = minor;
   answer.plugin = plugin;
   answer.api = &plugin_table;
   memcpy(accept, &answer, answer.struct_size);

@@ -75,18 +75,16 @@ qh_status modules(qh_model* model, qh_module_desc_sink out) {
   });
 }
 
-qh_status find_module(qh_model* model, qh_str name, qh_module_desc* out) {
+qh_status find_module(qh_model* model, qh_str name, qh_module_desc_sink out) {
   return guard_call([&] {
-    // The caller's own strings stand in the result: the ones found here end with this call.
     const std::string wanted(from_abi(name));
+    const std::string parent = parent_of(wanted);
     torch::nn::Module* found = model::find_module(ModelContext::from_abi(model).root(), wanted);
     if (!found) fail(ErrorKind::kKey, "the model has no module {}", wanted);
-    qh_module_desc desc =
-        describe({wanted, found->name(), found, nullptr, found->children().empty()}, wanted);
-    desc.name = name;
-    desc.class_name = to_abi(found->name());
-    desc.parent = {name.data, parent_of(wanted).size()};
-    write_sized(*out, desc);
+    const model::ModuleEntry entry{wanted, found->name(), found, nullptr,
+                                   found->children().empty()};
+    const qh_module_desc desc = describe(entry, parent);
+    check_call(out.emit(out.ctx, &desc));
   });
 }
 

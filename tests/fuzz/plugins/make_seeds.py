@@ -5,16 +5,16 @@ import struct
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-ABI = '\nabi: "0.1"\n'
+ABI = '\nabi: "1.0"\n'
 ODD = {
-    "flow": '{manifest: 1, id: a.b, version: "1.0", abi: "0.1", requires: ["x>=1,<2", {name: y, constraint: "~=1.2"}]}',
+    "flow": '{manifest: 1, id: a.b, version: "1.0", abi: "1.0", requires: ["x>=1,<2", {name: y, constraint: "~=1.2"}]}',
     "anchor": "manifest: 1\nid: &a x\nname: *a\n",
     "tag": "manifest: !!int 1\n",
     "twice": "manifest: 1\nmanifest: 1\n",
     "deep": "a: " + "[" * 40 + "]" * 40 + "\n",
-    "block_text": "manifest: 1\nid: x\nversion: 1\nabi: '0.1'\ndescription: |\n  # no comment\n\n  text\nname: >-\n  folded\n  text\n",
+    "block_text": "manifest: 1\nid: x\nversion: 1\nabi: '1.0'\ndescription: |\n  # no comment\n\n  text\nname: >-\n  folded\n  text\n",
     "critical": "manifest: 1\ncritical: [teleport]\nid: x\n",
-    "numbers": "manifest: 1\nid: x\nversion: 1.0\nabi: '0.1'\nenvironment: {cuda: '>=12', hip: true, cpu_features: [avx2]}\n"
+    "numbers": "manifest: 1\nid: x\nversion: 1.0\nabi: '1.0'\nenvironment: {cuda: '>=12', hip: true, cpu_features: [avx2]}\n"
                "x: [0x10, .inf, -.INF, .nan, 1e5, +3, 9223372036854775808, ~, True, 'q', \"\\u00e9\"]\n",
 }
 
@@ -54,7 +54,7 @@ def main():
     manifests.update(ODD)
     for name, text in manifests.items():
         (HERE / "corpus/manifest" / name).write_text(text)
-    small = b'manifest: 1\nid: a.b\nversion: 1.0\nabi: "0.1"\n'
+    small = b'manifest: 1\nid: a.b\nversion: 1.0\nabi: "1.0"\n'
     for align in (4, 8):
         notes = note(3, b"GNU", b"build id", align) + note(1, b"QH", small, align)
         for sections in (False, True):

@@ -98,7 +98,7 @@ class Provider:
         self._set_error = SET_ERROR(self._record)
         self._get_service = GET_SERVICE(lambda host, name: None)
         self._api = HostApi(ct.sizeof(HostApi), 0, self._set_error, self._get_service)
-        self._offer = Offer(ct.sizeof(Offer), 0, 1, 1, ct.addressof(self._api), ct.pointer(self._api),
+        self._offer = Offer(ct.sizeof(Offer), 1, 0, 0, ct.addressof(self._api), ct.pointer(self._api),
                             Str.of("interop"), Str.of(path))
         accept = Accept(struct_size=ct.sizeof(Accept))
         self._check(self.library.qh_plugin_entry_v1(ct.byref(self._offer), ct.byref(accept)))

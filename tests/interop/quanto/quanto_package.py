@@ -149,7 +149,7 @@ class QuantoPackage:
         self._set_error = SET_ERROR(set_error)
         self._get_service = GET_SERVICE(lambda _host, _id: None)
         self._api = HostApi(C.sizeof(HostApi), 0, self._set_error, self._get_service)
-        offer = Offer(C.sizeof(Offer), 0, 1, 1, None, C.pointer(self._api), text("interop"), text(path))
+        offer = Offer(C.sizeof(Offer), 1, 0, 0, None, C.pointer(self._api), text("interop"), text(path))
         accept = Accept(C.sizeof(Accept))
         self._library = C.CDLL(os.path.abspath(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
         assert self._library.qh_plugin_entry_v1(C.byref(offer), C.byref(accept)) == 0, self.error

@@ -33,8 +33,8 @@ typedef struct qh_create_args {
   uint32_t flags;
   qh_session* session; /* lives until destroy; first argument of qh.packages/1 and qh.progress/1 */
   qh_str method;
-  const qh_config_field*
-      fields; /* every field the manifest declares, merged, and then unknown ones as JSON */
+  /* Every field the manifest declares, merged, and then unknown ones as JSON. */
+  const qh_config_field* fields;
   uint64_t field_count;
   qh_str config_json; /* the merged config as it stands in the checkpoint, unknown keys kept */
 } qh_create_args;
@@ -50,8 +50,8 @@ typedef struct qh_environment {
   uint32_t flags;
   qh_dtype torch_dtype; /* as the user asked; none when not said */
   uint32_t reserved;
-  qh_pair_list
-      device_map; /* module name ("" is the whole model) -> device name ("cpu", "cuda:0", "disk") */
+  /* Module name ("" is the whole model) -> device name ("cpu", "cuda:0", "disk"). */
+  qh_pair_list device_map;
   qh_str_list devices; /* the devices that can be used here, best first; always holds "cpu" */
 } qh_environment;
 
@@ -63,7 +63,7 @@ typedef struct qh_diagnostic_sink {
 
 typedef struct qh_memory_limit {
   qh_str device;
-  double bytes;
+  double bytes; /* a double as in transformers, where a plugin takes 0.9 of it */
 } qh_memory_limit;
 typedef struct qh_memory_sink {
   void* ctx;
@@ -89,12 +89,13 @@ typedef struct qh_param_args {
   uint32_t struct_size;
   uint32_t flags;
   qh_str name;
-  qh_managed_tensor*
-      value; /* on exec's device; the quantizer owns it from the call on, whatever it returns */
+  /* On exec's device; the quantizer owns it from the call on, whatever it returns. */
+  qh_managed_tensor* value;
   qh_str target_device; /* where the result has to live: exec's device, or "cpu" for offload */
-  int64_t row_begin; /* rows [row_begin, row_begin + row_count) of the parameter, in order; all of
-                        them unless */
-  int64_t row_count; /* row_granularity allowed a split */
+  /* Rows [row_begin, row_begin + row_count) of the parameter, in order; all of them unless
+   * row_granularity allowed a split. */
+  int64_t row_begin;
+  int64_t row_count;
   int64_t total_rows;
   qh_str_sink consumed_keys; /* emit each checkpoint key that was used besides `name` */
 } qh_param_args;
@@ -107,8 +108,8 @@ typedef struct qh_before_load_args {
 } qh_before_load_args;
 
 enum {
-  QH_QUANTIZER_CONCURRENT =
-      1 /* create_quantized_param may run on several threads at once, for different parameters */
+  /* create_quantized_param may run on several threads at once, for different parameters. */
+  QH_QUANTIZER_CONCURRENT = 1
 };
 
 typedef struct qh_quantizer_api {

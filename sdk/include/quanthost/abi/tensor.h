@@ -81,14 +81,15 @@ typedef qh_status (*qh_range_fn)(void* arg, int64_t begin, int64_t end);
 typedef struct qh_exec {
   uint32_t struct_size;
   uint32_t thread_count; /* how many threads parallel_for may use */
-  qh_str
-      device_name; /* "cpu", "cuda:0", "hip:1", "emulated:0": a kind with a provider and an index */
+  /* "cpu", "cuda:0", "hip:1", "emulated:0": a kind with a provider and an index. */
+  qh_str device_name;
   qh_device device; /* where this device's tensors lie */
-  void* stream;     /* cudaStream_t, hipStream_t, or qh_emulated_stream* (kernel/emulated_stream.h);
-                     * NULL otherwise.     Work is queued on it, never waited for */
-  void* ctx;        /* first argument of the functions below */
-  /* Scratch memory on the device, aligned to 64 bytes (256 on a GPU); release is ordered after the
-   * stream's work. */
+  /* cudaStream_t, hipStream_t, or qh_emulated_stream* (kernel/emulated_stream.h); else NULL. Work
+   * is queued on it, never waited for. */
+  void* stream;
+  void* ctx; /* first argument of the functions below, all of them [any thread] during the call */
+  /* Scratch memory on the device, aligned to 64 bytes (256 on a GPU), uninitialized. Whoever
+   * allocates releases before the call returns; release is ordered after the stream's work. */
   qh_status (*allocate)(void* ctx, uint64_t bytes, void** out);
   void (*release)(void* ctx, void* memory);
   /* Splits [0, count) into ranges of at least `grain` and runs them on the host's threads; returns
@@ -96,7 +97,8 @@ typedef struct qh_exec {
    * caller makes results independent of them. */
   qh_status (*parallel_for)(void* ctx, int64_t count, int64_t grain, qh_range_fn body, void* arg);
   int32_t (*cancelled)(void* ctx); /* 1: stop soon and return QH_ERR_CANCELLED */
-  void (*progress)(void* ctx, uint64_t done, uint64_t total); /* of this call; cheap, any thread */
+  /* How far this call is, in units of its own choice. Cheap. */
+  void (*progress)(void* ctx, uint64_t done, uint64_t total);
 } qh_exec;
 
 #ifdef __cplusplus

@@ -36,7 +36,8 @@ enum {
   QH_BNB4_RULE_CUDA = 2
 };
 
-/* Block scales, plain or quantized again ("double quantization"). */
+/* Block scales, plain or quantized again ("double quantization"). It lies within qh_bnb4_weight, so
+ * its size is frozen. */
 typedef struct qh_bnb4_scales {
   uint32_t struct_size;
   uint32_t reserved;
@@ -44,8 +45,8 @@ typedef struct qh_bnb4_scales {
   const uint8_t* codes;       /* nested: one for each block */
   const float* nested_absmax; /* nested: one for each `nested_blocksize` codes */
   const float* nested_map;    /* nested: 256 values */
-  const float* offset; /* nested: one value; scale = map[code] * nested_absmax + offset, rounded
-                          after each step */
+  /* Nested: one value; scale = map[code] * nested_absmax + offset, rounded after each step. */
+  const float* offset;
   int64_t nested_blocksize;
 } qh_bnb4_scales;
 

@@ -42,12 +42,16 @@ enum {
  * column: group matrices are [rows * columns / g, g] or [g, rows * columns / g], as
  * optimum-quanto's group() arranges them.
  *
- *   8 bits      data is int8 or float8, [rows, columns]; no shift
- *   2, 4 bits   data is uint8, the group matrix packed along its first dimension R to ceil(R / v),
- * v = 8 / bits: byte[r][c] = OR of value[i * ceil(R / v) + r][c] << (bits * i); rows beyond R count
- * as 0 with AXIS_FIRST and R = 1, optimum-quanto reduces over that one row: scale and shift are [1,
- * columns], each scale is 0 and each shift the negated value shift       type D: value =
- * RN(RN(scale * data) - shift); uint8, a zero point: value = RN(scale * (data - shift))
+ *     8 bits     data is int8 or float8, [rows, columns]; no shift
+ *     2, 4 bits  data is uint8, the group matrix packed along its first dimension R to
+ *                ceil(R / v), v = 8 / bits:
+ *                byte[r][c] = OR of value[i * ceil(R / v) + r][c] << (bits * i);
+ *                rows beyond R count as 0
+ *     shift      type D: value = RN(RN(scale * data) - shift);
+ *                uint8, a zero point: value = RN(scale * (data - shift))
+ *
+ * With 2 or 4 bits, AXIS_FIRST and R = 1, optimum-quanto reduces over that one row: scale and shift
+ * are [1, columns], each scale is 0 and each shift the negated value.
  */
 typedef struct qh_quanto_weight {
   uint32_t struct_size;
@@ -72,8 +76,8 @@ typedef struct qh_quanto_layout {
 
 enum {
   QH_QUANTO_OPTIMIZER_DEFAULT = 0, /* absmax for 8 bits, minimum and maximum for 2 and 4 */
-  QH_QUANTO_OPTIMIZER_HQQ =
-      1 /* 2 and 4 bits with a float shift: half-quadratic refinement of the shift */
+  /* 2 and 4 bits with a float shift: half-quadratic refinement of the shift. */
+  QH_QUANTO_OPTIMIZER_HQQ = 1
 };
 
 typedef struct qh_quanto_kernels {

@@ -157,8 +157,8 @@ inline std::uint32_t negotiate(const qh_offer& offer) {
   const auto version = [](std::uint32_t major, std::uint32_t minor) {
     return std::to_string(major) + "." + std::to_string(minor);
   };
-  if (offer.abi_major != QH_ABI_MAJOR || offer.abi_minor_max < QH_ABI_MINOR ||
-      offer.abi_minor_min > QH_ABI_MINOR)
+  const std::uint32_t minor = QH_ABI_MINOR;
+  if (offer.abi_major != QH_ABI_MAJOR || offer.abi_minor_max < minor || offer.abi_minor_min > minor)
     throw Error(QH_ERR_RUNTIME,
                 std::string(QH_PLUGIN_ID) + " was built for plugin ABI " +
                     version(QH_ABI_MAJOR, QH_ABI_MINOR) + ", and this host (" +

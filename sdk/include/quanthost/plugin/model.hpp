@@ -70,11 +70,7 @@ class Model {
 
   std::vector<ModuleDesc> modules() const {
     std::vector<ModuleDesc> out;
-    check(api_.modules(handle_, {&out, [](void* ctx, const qh_module_desc* desc) -> qh_status {
-                                   static_cast<std::vector<ModuleDesc>*>(ctx)->push_back(
-                                       convert(copy_sized(desc)));
-                                   return QH_OK;
-                                 }}));
+    check(api_.modules(handle_, module_sink(out)));
     return out;
   }
   std::vector<ParamDesc> parameters() const {
@@ -83,12 +79,11 @@ class Model {
     return out;
   }
   bool find_module(std::string_view name, ModuleDesc& out) const {
-    qh_module_desc desc{};
-    desc.struct_size = sizeof(desc);
-    const qh_status status = api_.find_module(handle_, to_abi(name), &desc);
+    std::vector<ModuleDesc> found;
+    const qh_status status = api_.find_module(handle_, to_abi(name), module_sink(found));
     if (status == QH_ERR_KEY) return false;
     check(status);
-    out = convert(desc);
+    out = std::move(found.at(0));
     return true;
   }
   bool is_skipped(std::string_view module,
@@ -184,6 +179,12 @@ class Model {
             d.out_features,
             d.has_bias != 0,
             (d.flags & QH_MODULE_DESC_LEAF) != 0};
+  }
+  static qh_module_desc_sink module_sink(std::vector<ModuleDesc>& out) {
+    return {&out, [](void* ctx, const qh_module_desc* desc) -> qh_status {
+              static_cast<std::vector<ModuleDesc>*>(ctx)->push_back(convert(copy_sized(desc)));
+              return QH_OK;
+            }};
   }
   static qh_param_desc_sink param_sink(std::vector<ParamDesc>& out) {
     return {&out, [](void* ctx, const qh_param_desc* desc) -> qh_status {

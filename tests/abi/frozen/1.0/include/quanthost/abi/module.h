@@ -1,6 +1,8 @@
 /* A quantized layer as a module class: a table of functions over a state that the plugin made. The
  * host puts such a module into the model (qh.model/1 replace_module), calls forward, wraps
- * backward_input as an autograd function, moves, saves and destroys it. */
+ * backward_input as an autograd function, moves, saves and destroys it. The table's address names
+ * the class: one constant table for each, in the library. A module is destroyed before the
+ * quantizer that made it. */
 #ifndef QUANTHOST_ABI_MODULE_H
 #define QUANTHOST_ABI_MODULE_H
 
@@ -43,8 +45,8 @@ typedef struct qh_module_memory {
 } qh_module_memory;
 
 enum {
-  QH_MODULE_LINEAR = 1 /* output shape = input shape with the last dimension out_features, output
-                          dtype = input dtype */
+  /* Output shape = input shape with the last dimension out_features, output dtype = input dtype. */
+  QH_MODULE_LINEAR = 1
 };
 
 typedef struct qh_module_class {
@@ -85,7 +87,8 @@ typedef struct qh_module_class {
    * QH_ERR_NOT_IMPLEMENTED. [any thread] */
   qh_status (*dequantize)(qh_module* self, const qh_exec* exec, qh_dtype dtype,
                           qh_managed_tensor** out);
-  /* Not filled yet: what it will take (0: unknown). Default: what state_dict emits. [any thread] */
+  /* What the module takes now; not filled yet: what it will take (0: unknown). Default: what
+   * state_dict emits. [any thread] */
   qh_status (*memory_bytes)(qh_module* self, qh_module_memory* out);
   /* Called once when everything is loaded and on its device, before the first forward. Default:
    * nothing. [load thread] */

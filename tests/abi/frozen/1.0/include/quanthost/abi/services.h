@@ -17,9 +17,9 @@ enum { QH_LOG_TRACE = 0, QH_LOG_DEBUG = 1, QH_LOG_INFO = 2, QH_LOG_WARN = 3, QH_
 typedef struct qh_log_api {
   uint32_t struct_size;
   uint32_t reserved;
-  void (*write)(qh_host* host, int32_t level, qh_str message); /* [any thread] */
-  int32_t (*enabled)(qh_host* host,
-                     int32_t level); /* 1 when such a message would be seen. [any thread] */
+  /* Both [any thread]. */
+  void (*write)(qh_host* host, int32_t level, qh_str message);
+  int32_t (*enabled)(qh_host* host, int32_t level); /* 1 when such a message would be seen */
 } qh_log_api;
 
 /* ---- qh.threads/1 ---- */
@@ -27,6 +27,7 @@ typedef struct qh_log_api {
 typedef struct qh_threads_api {
   uint32_t struct_size;
   uint32_t reserved;
+  /* How many threads parallel_for may use. [any thread] */
   uint32_t (*thread_count)(qh_host* host);
   /* As qh_exec.parallel_for, outside of a call that has an exec. [any thread] */
   qh_status (*parallel_for)(qh_host* host, int64_t count, int64_t grain, qh_range_fn body,
@@ -41,9 +42,9 @@ typedef struct qh_progress_api {
   /* A stage of the session: `unit` is "bytes", "layers", "samples"…; begin ends the stage before
    * it. [load thread] */
   qh_status (*begin)(qh_session* session, qh_str stage, qh_str unit, uint64_t total);
-  qh_status (*update)(qh_session* session, uint64_t done,
-                      qh_str current); /* QH_ERR_CANCELLED: stop. [any thread] */
-  qh_status (*end)(qh_session* session);
+  /* current: the layer or file at work, may be empty. QH_ERR_CANCELLED: stop. [any thread] */
+  qh_status (*update)(qh_session* session, uint64_t done, qh_str current);
+  qh_status (*end)(qh_session* session); /* [load thread] */
 } qh_progress_api;
 
 /* ---- qh.packages/1 ---- */
@@ -125,12 +126,12 @@ typedef struct qh_model_api {
   qh_status (*main_input_name)(qh_model* model, qh_str_sink out); /* "input_ids", "pixel_values" */
   qh_status (*modules)(qh_model* model, qh_module_desc_sink out);
   qh_status (*parameters)(qh_model* model, qh_param_desc_sink out); /* parameters and buffers */
-  qh_status (*find_module)(qh_model* model, qh_str name,
-                           qh_module_desc* out); /* QH_ERR_KEY when there is none */
+  /* Emit the one of this name; QH_ERR_KEY when there is none. */
+  qh_status (*find_module)(qh_model* model, qh_str name, qh_module_desc_sink out);
   qh_status (*find_param)(qh_model* model, qh_str name, qh_param_desc_sink out);
   qh_status (*input_embeddings)(qh_model* model, qh_str_sink name);
-  qh_status (*output_embeddings)(qh_model* model,
-                                 qh_str_sink name); /* emits nothing for a model without a head */
+  /* Emits nothing for a model without a head. */
+  qh_status (*output_embeddings)(qh_model* model, qh_str_sink name);
   qh_status (*keep_in_fp32_modules)(qh_model* model, qh_str_sink names);
   /* The modules that quantizers leave alone when the user names none: tied and last ones, the
    * output embeddings. */
@@ -138,10 +139,10 @@ typedef struct qh_model_api {
   /* transformers' rule that matches a module name against such a list. */
   qh_status (*is_skipped)(qh_model* model, qh_str module, qh_str_list modules_to_not_convert,
                           int32_t* out);
-  /* A view of a parameter's memory, or its replacement. */
+  /* A view of a parameter's memory, or its replacement: set_param takes the value over, also when
+   * it fails. */
   qh_status (*get_param)(qh_model* model, qh_str name, qh_managed_tensor** out);
-  qh_status (*set_param)(qh_model* model, qh_str name,
-                         qh_managed_tensor* value); /* takes value over */
+  qh_status (*set_param)(qh_model* model, qh_str name, qh_managed_tensor* value);
   /* Puts a module of the plugin's in the place of `name`. On success the model owns state and calls
    * destroy. */
   qh_status (*replace_module)(qh_model* model, qh_str name, const qh_module_class* klass,
@@ -150,7 +151,7 @@ typedef struct qh_model_api {
   qh_status (*plugin_module)(qh_model* model, qh_str name, const qh_module_class* klass,
                              qh_module** out);
   /* Puts the host's plain layer, with this weight and the bias it has, in the place of a plugin's
-   * module. */
+   * module. Takes both over, also when it fails; bias may be NULL. */
   qh_status (*restore_module)(qh_model* model, qh_str name, qh_managed_tensor* weight,
                               qh_managed_tensor* bias);
   /* Named facts on the model, as JSON: "is_quantized", "quantization_method", …; get emits nothing
@@ -166,8 +167,8 @@ typedef struct qh_checkpoint_api {
   uint32_t reserved;
   /* The checkpoint the model is loaded from; QH_ERR_RUNTIME for a model that has none. [load
    * thread] and [worker] */
-  qh_status (*names)(qh_model* model, qh_str prefix,
-                     qh_str_sink out); /* those that start with prefix */
+  /* Those that start with prefix. */
+  qh_status (*names)(qh_model* model, qh_str prefix, qh_str_sink out);
   /* Shape and element type as stored, data NULL. QH_ERR_KEY when there is no such tensor. */
   qh_status (*info)(qh_model* model, qh_str name, qh_param_desc_sink out);
   qh_status (*read)(qh_model* model, const qh_exec* exec, qh_str name, qh_managed_tensor** out);
@@ -226,14 +227,15 @@ typedef struct qh_text_api {
 #define QH_CALIBRATION_ID "qh.calibration/1"
 typedef struct qh_calibration_args {
   uint32_t struct_size;
-  uint32_t batch_size;
+  uint32_t batch_size;   /* samples of one batch; 0: one */
   qh_str dataset_json;   /* a path, a list of strings, or a list of {"input_ids": […]} objects */
   qh_str tokenizer;      /* empty: the model's own */
   qh_str block_prefix;   /* e.g. "model.layers"; empty: found as optimum finds it */
   uint64_t sample_count; /* 0: all of the data */
-  uint64_t sequence_length;
-  int64_t pad_token_id; /* -1: none */
-  qh_str journal_path;  /* where an interrupted run leaves its state; empty: no journal */
+  uint64_t sequence_length; /* tokens at most of one sample; 0: as many as the model takes, 4028 at
+                               most, as optimum has it */
+  int64_t pad_token_id;     /* -1: none */
+  qh_str journal_path;      /* where an interrupted run leaves its state; empty: no journal */
 } qh_calibration_args;
 
 /* Called with the input of a layer ([tokens, in_features], flattened) for each batch. */

@@ -209,6 +209,29 @@ class Completion(Place):
             self.skipTest("this build has no libquanthost.so")
         self.assertEqual(self.complete("quanthost", "load", "model", "--max-m"), ["--max-memory"])
 
+    WHOLE = {"quanthost plug": "plugins", "quanthost plugins li": "list", "quanthost --json plugins li": "list",
+             "quanthost plugins list --probe-l": "--probe-limit", "quanthost --color al": "always",
+             "quanthost completion fi": "fish", "quanthost plugins trust pol": "policy"}
+
+    def test_of_fish_completes_the_same(self):
+        if not shutil.which("fish"):
+            self.skipTest("fish is not installed")
+        (self.root / "quanthost.fish").write_text(self.run_quanthost("completion", "fish").stdout)
+        for line, word in self.WHOLE.items():
+            done = subprocess.run(["fish", "--no-config", "-c", f"source {self.root}/quanthost.fish; complete -C '{line}'"],
+                                  capture_output=True, text=True, timeout=60, env=os.environ | {"HOME": str(self.root)})
+            self.assertEqual((done.stdout.split()[0], done.stderr), (word, ""), line)
+
+    def test_of_zsh_completes_the_same(self):
+        if not shutil.which("zsh"):
+            self.skipTest("zsh is not installed")
+        (self.root / "functions").mkdir()
+        (self.root / "functions/_quanthost").write_text(self.run_quanthost("completion", "zsh").stdout)
+        for line, word in self.WHOLE.items():
+            done = subprocess.run(["zsh", "-f", pathlib.Path(__file__).with_name("complete.zsh"), self.root, line],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual((done.stdout.split()[-1:], done.stderr), ([word], ""), line)
+
     def test_scripts_are_understood_by_their_shells(self):
         for shell, arguments in (("bash", ["-n"]), ("zsh", ["-n"]), ("fish", ["--no-execute"])):
             script = self.run_quanthost("completion", shell).stdout

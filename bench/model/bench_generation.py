@@ -1,6 +1,9 @@
 """One checkpoint, here and in transformers, in one run: from process start to the first logits with the peak memory,
 then prefill and decode in a process that runs on. Prints both sides and their ratio.
 
+A decode step reads every weight once, so no side can pass the machine's read bandwidth over the bytes of the weights: it is
+measured in the same run, and decode is shown as a share of it.
+
     python bench/model/bench_generation.py MODEL [--build build] [--threads 2]
 """
 
@@ -45,10 +48,37 @@ def process(command):
     return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
+def weight_bytes(options, dtype):
+    """Of a bfloat16 checkpoint held in `dtype`."""
+    stored = sum(file.stat().st_size for file in pathlib.Path(options.model).glob("*.safetensors"))
+    return stored * (2 if dtype == "float32" else 1)
+
+
+READ = """
+import sys, time, torch
+torch.set_num_threads(int(sys.argv[1]))
+matrix = torch.ones(4096, 32768)  # 512 MiB: no cache holds it
+vector = torch.ones(32768)
+best = 0.0
+with torch.inference_mode():
+    for _ in range(10):
+        for read in (lambda: matrix.sum(), lambda: matrix.mv(vector)):
+            start = time.perf_counter()
+            read()
+            best = max(best, matrix.nbytes / (time.perf_counter() - start))
+print(best)
+"""
+
+
+def read_bandwidth(threads):
+    """Bytes a second that `threads` threads read from memory: the better of a sum and a matrix-vector product."""
+    return float(subprocess.run([sys.executable, "-c", READ, str(threads)], capture_output=True, text=True, check=True,
+                                env={"OMP_WAIT_POLICY": "passive", **os.environ}).stdout)
+
+
 def first_logits(options, dtype):
     """The best of several runs of each side; the files are in the page cache from the first one on."""
-    weights = sum(file.stat().st_size for file in pathlib.Path(options.model).glob("*.safetensors")) / 2**20
-    weights *= 2 if dtype == "float32" else 1
+    weights = weight_bytes(options, dtype) / 2**20
     with tempfile.TemporaryDirectory() as folder:
         here = [options.build / "bin/quanthost", "forward", options.model, "--ids", "1,2,3", "--dtype", dtype,
                 "--threads", str(options.threads), "--out", folder + "/logits.safetensors"]
@@ -93,6 +123,8 @@ def main():
     options = parser.parse_args()
     for dtype in ("bfloat16", "float32"):
         first_logits(options, dtype)
+    bandwidth = read_bandwidth(options.threads)
+    print(f"memory    read by {options.threads} threads, GB/s {bandwidth / 1e9:9.1f}")
     ids = [[(7 * place) % 4000 + 20 for place in range(options.prefill)]]
     for dtype in ("bfloat16", "float32"):
         peer = theirs(options.model, dtype, ids, options.decode, options.runs, options.threads)
@@ -102,6 +134,10 @@ def main():
         for key in ("load_s", "prefill_tokens_per_s", "decode_tokens_per_s"):
             ratio = peer[key] / here[key] if key == "load_s" else here[key] / peer[key]
             print(f"{dtype:9} {key:22} here {here[key]:9.3f}  transformers {peer[key]:9.3f}  {ratio:5.2f}x better")
+        most = bandwidth / weight_bytes(options, dtype)
+        here, peer = here["decode_tokens_per_s"], peer["decode_tokens_per_s"]
+        print(f"{dtype:9} {'of the read bandwidth':22} here {here / most:9.0%}  transformers {peer / most:9.0%}  "
+              f"the most is {most:.1f} tokens/s, {most / peer:.2f}x transformers")
 
 
 if __name__ == "__main__":

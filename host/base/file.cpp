@@ -31,13 +31,16 @@ std::string hint_for(int error) {
   }
 }
 
-std::pair<std::uintptr_t, std::size_t> whole_pages(std::span<const std::byte> part, bool inwards) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  auto begin = reinterpret_cast<std::uintptr_t>(part.data());
-  auto end = begin + part.size();
-  begin = (inwards ? begin + page - 1 : begin) / page * page;
-  end = (inwards ? end : end + page - 1) / page * page;
-  return {begin, end > begin ? end - begin : 0};
+// The pages that hold `part`; inwards: those that hold nothing else. madvise wants a mutable
+// pointer.
+std::span<std::byte> whole_pages(std::span<const std::byte> part, bool inwards) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t before = reinterpret_cast<std::uintptr_t>(part.data()) % page;
+  const std::size_t after = (before + part.size()) % page;
+  std::byte* const first = const_cast<std::byte*>(part.data()) - before;
+  const std::size_t skipped = inwards && before != 0 ? page : 0;
+  const std::size_t length = before + part.size() + (!inwards && after != 0 ? page : 0) - after;
+  return {first + skipped, length > skipped ? length - skipped : 0};
 }
 
 }  // namespace
@@ -156,14 +159,14 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::will_need(std::span<const std::byte> part) const noexcept {
-  const auto [begin, length] = whole_pages(part, /*inwards=*/false);
-  if (length != 0) ::madvise(reinterpret_cast<void*>(begin), length, MADV_WILLNEED);
+  const std::span<std::byte> pages = whole_pages(part, /*inwards=*/false);
+  if (!pages.empty()) ::madvise(pages.data(), pages.size(), MADV_WILLNEED);
 }
 
 void MappedFile::done_with(std::span<const std::byte> part) const noexcept {
   // Inwards: the pages at the edges may belong to a neighbour that is still in use.
-  const auto [begin, length] = whole_pages(part, /*inwards=*/true);
-  if (length != 0) ::madvise(reinterpret_cast<void*>(begin), length, MADV_DONTNEED);
+  const std::span<std::byte> pages = whole_pages(part, /*inwards=*/true);
+  if (!pages.empty()) ::madvise(pages.data(), pages.size(), MADV_DONTNEED);
 }
 
 std::string read_text_file(const std::filesystem::path& path, std::uint64_t max_bytes) {

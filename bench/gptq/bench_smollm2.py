@@ -24,6 +24,7 @@ from pathlib import Path
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")  # by itself it fails on machines of two cores
 ROOT = Path(__file__).resolve().parents[2]
 ERROR_SAMPLES = 16  # of the weighted error
 

@@ -74,6 +74,15 @@ TEST(GptqConfig, ActOrderSwitchesTheGroupAwareOrderOff) {
   EXPECT_EQ(saved_config(one).at("act_group_aware"), false);
 }
 
+TEST(GptqConfig, SaysThatBlockOutputsAreKeptInAnyCase) {
+  Gptq g;
+  g.load({{"cache_block_outputs", true}});
+  EXPECT_EQ(g.host.warnings, 0);
+  MockLoad load = g.load({{"cache_block_outputs", false}});
+  EXPECT_EQ(g.host.warnings, 1);
+  EXPECT_EQ(saved_config(load).at("cache_block_outputs"), false);
+}
+
 TEST(GptqConfig, WritesAsymmetricZerosInTheSecondFormatUnlessToldOtherwise) {
   Gptq g;
   MockLoad silent = g.load({{"sym", false}});

@@ -179,6 +179,30 @@ TYPED_TEST(GptqCuts, GiveTheSameBits) {
   }
 }
 
+TYPED_TEST(GptqCuts, GiveATokenTheSameBitsWhateverTokensAreBesideIt) {
+  using T = TypeParam;
+  constexpr std::int64_t kInputs = 232, kOutputs = 44, kMost = 150;
+  const auto x = random_floats<T>(kMost * kInputs, 51);
+  for (const int bits : {3, 4}) {
+    const RandomWeight<T> w({bits, kInputs, kOutputs, 64, false});
+    this->for_each_isa([&](qh_package* self) {
+      const auto product = [&](std::int64_t batch) {
+        std::vector<T> y(static_cast<std::size_t>(batch * kOutputs));
+        const qh_gptq_product_args args{sizeof(args), kDtype<T>, x.data(),  nullptr,
+                                        y.data(),     batch,     kDtype<T>, 0};
+        EXPECT_EQ(this->table.forward(self, &this->exec.abi, &w.abi, &args), QH_OK);
+        return y;
+      };
+      const std::vector<T> all = product(kMost);
+      for (std::int64_t batch = 1; batch < 60; ++batch) {
+        const std::vector<T> some = product(batch);
+        EXPECT_EQ(std::memcmp(some.data(), all.data(), some.size() * sizeof(T)), 0)
+            << batch << " tokens, " << bits << " bits";
+      }
+    });
+  }
+}
+
 TEST_F(GptqPackage, RefusesWhatDoesNotFitAndSaysWhy) {
   CpuPackage package{quanthost::testing::serial_host(), kernels_for(cpu::best_isa())};
   auto* self = reinterpret_cast<qh_package*>(&package);

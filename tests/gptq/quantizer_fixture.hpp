@@ -156,6 +156,20 @@ struct StoredLayer {
             cpu::to_float(values[static_cast<std::size_t>(k * outputs + n)]);
     return turned;
   }
+
+  // The same before it is rounded to the format's float16: what products are made of.
+  std::vector<float> unrounded() const {
+    std::vector<float> values;
+    for (std::int64_t n = 0; n < outputs; ++n)
+      for (std::int64_t k = 0; k < inputs; ++k) {
+        const std::int64_t grid = g_idx[static_cast<std::size_t>(k)] * outputs + n;
+        const int steps = codes[static_cast<std::size_t>(k * outputs + n)] -
+                          zeros[static_cast<std::size_t>(grid)];
+        values.push_back(cpu::to_float(scales[static_cast<std::size_t>(grid)]) *
+                         static_cast<float>(steps));
+      }
+    return values;
+  }
 };
 
 }  // namespace quanthost::gptq::testing

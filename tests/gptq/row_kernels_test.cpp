@@ -79,9 +79,10 @@ struct SweepCase {
             Values(kSweepBlock * kSweepRows)};
   }
   Sweep over(Swept& swept) const {
-    return {kColumns,     upper.data(),       15,
-            group_of.data(), scales.data(),   zeros.data(),
-            swept.steps.data(), swept.codes.data(), swept.errors.data(), swept.losses.data()};
+    return {kColumns,           upper.data(),       15,
+            group_of.data(),    scales.data(),      zeros.data(),
+            swept.steps.data(), swept.codes.data(), swept.errors.data(),
+            swept.losses.data()};
   }
 };
 

@@ -2,41 +2,44 @@
 // bfloat16, so are inputs as one row of it (float16: two), and sums are float32. Scales and zeros
 // join once a group:
 //   y = scale * (sum (code - middle) x + (middle - zero) sum x)
-#include <quanthost/cpu/simd.hpp>
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
 
-#include "cpu/kernels.hpp"
-#include "cpu/typed.hpp"
-#include "format.hpp"
+#include "cpu/pair_codes.hpp"
 
 namespace quanthost::gptq {
 namespace {
 
-using namespace quanthost::cpu;
-
-constexpr std::int64_t kPairs = kSlab / 2;      // of a slab
-constexpr std::int64_t kVectors = kStrip / 16;  // of a strip
-constexpr std::int64_t kBlockSlabs = 4;         // decoded at a time: 16 KiB
-constexpr std::int64_t kBlockRows = 128;        // input rows whose sums are kept: 32 KiB
-constexpr int kTileRows = 6;                    // times kVectors sums fill the registers
-constexpr int kDirectRows = 4;                  // up to here codes are not worth storing
-
-// Pair p of a slab holds its rows 8 (p / 4) + p % 4 and four below that: where a word of 4-bit
-// codes has its low and its high half.
-constexpr std::int64_t first_of_pair(std::int64_t p) { return p / 4 * 8 + p % 4; }
+constexpr std::int64_t kBlockChunks = 10;  // share what was decoded
+constexpr std::int64_t kBlockRows = std::max(kChunkRows4Bits, kBlockChunks* kChunkRows);
+// Rows of words that are asked for before they are needed: into the next cache, then into the
+// first, which holds few that lie this far apart.
+constexpr std::int64_t kFarAhead = 24, kAhead = 6;
+constexpr int kDirectRows = 4;  // up to here several vectors of outputs share the inputs
 
 inline __m512 dot(__m512 sum, __m512i a, __m512i b) {
   return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
 }
-inline __m512i pair_of_floats(__m512 low, __m512 high) {  // both exact in bfloat16
-  return _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(low), 16),
-                         _mm512_and_si512(_mm512_castps_si512(high),
-                                          _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+
+// The tokens [begin, end), whose rows lie together.
+struct Chunk {
+  std::int64_t begin, end;
+};
+inline Chunk chunk_of(const PairArgs& a, std::int64_t c) {
+  return {a.product.batch * c / a.chunks, a.product.batch * (c + 1) / a.chunks};
 }
-inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-inline __mmask16 lanes_of(std::int64_t count) {
-  return count >= 16  ? __mmask16{0xffff}
-         : count <= 0 ? __mmask16{0}
-                      : first(static_cast<int>(count));
+inline Chunk chunk_with(const PairArgs& a, std::int64_t token) {
+  const std::int64_t c = token * a.chunks / a.product.batch;
+  const Chunk chunk = chunk_of(a, c);
+  return token < chunk.end ? chunk : chunk_of(a, c + 1);
+}
+inline std::uint32_t* pairs_of(const PairArgs& a, const Chunk& chunk) {
+  return a.pairs + chunk.begin * a.parts * ceil_div(a.product.weight.inputs, kSlab) * kPairs;
+}
+inline float* sums_of(const PairArgs& a, const Chunk& chunk) {
+  return a.sums + chunk.begin * a.parts * a.run_count;
 }
 
 // -- input ---------------------------------------------------------------------------------------
@@ -50,151 +53,68 @@ inline __m512i as_pairs(__m512 low, __m512 high) {
   return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), halves);
 }
 
-inline void stage_slab(const PairArgs& a, std::int64_t slab, std::int64_t row, __m512 low,
-                       __m512 high) {
+// Rows of one token in its chunk.
+struct TokenRows {
+  std::uint32_t* pairs;  // of slab 0; a slab further is `stride` rows further
+  float* sums;           // of run 0
+  std::int64_t stride;
+};
+
+inline void stage_slab(const PairArgs& a, const TokenRows& to, std::int64_t slab, std::int64_t run,
+                       __m512 low, __m512 high) {
   const __m512i ones = _mm512_set1_epi32(0x3f803f80);
   for (std::int64_t part = 0; part < a.parts; ++part) {
     const __m512i pairs = as_pairs(low, high);
-    const std::int64_t at = slab * a.rows + row + part;
-    _mm512_store_si512(a.pairs + at * kPairs, pairs);
-    a.sums[at] = _mm512_reduce_add_ps(dot(_mm512_setzero_ps(), pairs, ones));
+    _mm512_store_si512(to.pairs + (slab * to.stride + part) * kPairs, pairs);
+    to.sums[run * to.stride + part] += _mm512_reduce_add_ps(dot(_mm512_setzero_ps(), pairs, ones));
     const auto rounded = [](__m512 v) { return round_to<BFloat16>(Floats{v}).v; };
     low = _mm512_sub_ps(low, rounded(low));
     high = _mm512_sub_ps(high, rounded(high));
   }
 }
 
-inline void stage_tokens(const PairArgs& a, std::int64_t begin, std::int64_t end) {
+template <typename T>
+inline void stage_token(const PairArgs& a, std::int64_t token) {
   const Matrix& w = a.product.weight;
-  with_type(a.product.type, [&](auto tag) {
-    using T = decltype(tag);
-    for (std::int64_t t = begin; t < end; ++t) {
-      const T* from = static_cast<const T*>(a.product.input) + t * w.inputs;
-      for (std::int64_t slab = 0; slab * kSlab < w.inputs; ++slab) {
-        const std::int64_t k = slab * kSlab, count = smaller(kSlab, w.inputs - k);
-        if (!w.input_order && count == kSlab) {
-          stage_slab(a, slab, t * a.parts, load(from + k).v, load(from + k + 16).v);
-          continue;
-        }
-        alignas(64) float values[kSlab] = {};
-        for (std::int64_t i = 0; i < count; ++i)
-          values[i] = to_float(from[w.input_order ? w.input_order[k + i] : k + i]);
-        stage_slab(a, slab, t * a.parts, load(values).v, load(values + 16).v);
+  const T* from = static_cast<const T*>(a.product.input) + token * w.inputs;
+  const Chunk chunk = chunk_with(a, token);
+  const std::int64_t row = (token - chunk.begin) * a.parts;
+  const TokenRows to{pairs_of(a, chunk) + row * kPairs, sums_of(a, chunk) + row,
+                     (chunk.end - chunk.begin) * a.parts};
+  for (std::int64_t run = 0; run < a.run_count; ++run) {
+    for (std::int64_t part = 0; part < a.parts; ++part) to.sums[run * to.stride + part] = 0.0f;
+    for (std::int64_t slab = a.runs[run].begin; slab < a.runs[run].end; ++slab) {
+      const std::int64_t k = slab * kSlab, count = smaller(kSlab, w.inputs - k);
+      if (!w.input_order && count == kSlab) {
+        stage_slab(a, to, slab, run, load(from + k).v, load(from + k + 16).v);
+        continue;
       }
+      alignas(64) float values[kSlab] = {};
+      for (std::int64_t i = 0; i < count; ++i)
+        values[i] = to_float(from[w.input_order ? w.input_order[k + i] : k + i]);
+      stage_slab(a, to, slab, run, load(values).v, load(values + 16).v);
     }
-  });
-}
-
-// -- codes ---------------------------------------------------------------------------------------
-
-// The bfloat16 values -8 ... 7, twice: the fifth bit of an index does not matter.
-inline __m512i middle_table() {
-  alignas(64) static constexpr std::uint16_t kValues[32] = {
-      0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
-      0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040,
-      0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0};
-  return _mm512_load_si512(kValues);
-}
-
-// Words of 4-bit codes below row `slab * 32`: the last slab of a matrix may have fewer than four.
-inline std::int64_t word_rows(const Matrix& w, std::int64_t slab) {
-  return smaller(4, ceil_div(w.inputs - slab * kSlab, 8));
-}
-
-// pairs[p][v] of one slab and strip.
-inline void decode_4bit(const Matrix& w, std::int64_t slab, std::int64_t first, std::int64_t count,
-                        __m512i* pairs) {
-  const __m512i table = middle_table();
-  const std::int64_t rows = word_rows(w, slab);
-  for (std::int64_t r = 0; r < 4; ++r)
-    for (std::int64_t v = 0; v < kVectors; ++v) {
-      const __mmask16 lanes = r < rows ? lanes_of(count - v * 16) : __mmask16{0};
-      const std::uint32_t* from = w.qweight + (slab * 4 + r) * w.outputs + first + v * 16;
-      const __m512i words = _mm512_maskz_loadu_epi32(lanes, from);
-      __m512i* to = pairs + r * 4 * kVectors + v;
-      to[0] = _mm512_permutexvar_epi16(words, table);
-      to[kVectors] = _mm512_permutexvar_epi16(_mm512_srli_epi32(words, 4), table);
-      to[2 * kVectors] = _mm512_permutexvar_epi16(_mm512_srli_epi32(words, 8), table);
-      to[3 * kVectors] = _mm512_permutexvar_epi16(_mm512_srli_epi32(words, 12), table);
-    }
-}
-
-// Codes of stored row `slab * 32 + r`, minus the middle.
-inline __m512 decode_row(const Matrix& w, std::int64_t slab, std::int64_t r, std::int64_t first,
-                         __mmask16 lanes) {
-  if (slab * kSlab + r >= w.inputs) return _mm512_setzero_ps();
-  const auto bit = static_cast<int>(r) * w.bits, shift = bit % 32;
-  const std::uint32_t* from = w.qweight + (slab * w.bits + bit / 32) * w.outputs + first;
-  Ints code = shift_right({_mm512_maskz_loadu_epi32(lanes, from)}, shift);
-  if (shift + w.bits > 32)
-    code = code | shift_left({_mm512_maskz_loadu_epi32(lanes, from + w.outputs)}, 32 - shift);
-  return to_floats((code & ints(largest_code(w.bits))) - ints(1 << (w.bits - 1))).v;
-}
-
-inline void decode_any(const Matrix& w, std::int64_t slab, std::int64_t first, std::int64_t count,
-                       __m512i* pairs) {
-  for (std::int64_t p = 0; p < kPairs; ++p)
-    for (std::int64_t v = 0; v < kVectors; ++v) {
-      const __mmask16 lanes = lanes_of(count - v * 16);
-      const std::int64_t r = first_of_pair(p), at = first + v * 16;
-      pairs[p * kVectors + v] =
-          pair_of_floats(decode_row(w, slab, r, at, lanes), decode_row(w, slab, r + 4, at, lanes));
-    }
-}
-
-// Scale and middle - zero of sixteen outputs from `first` on; lanes past `count` are 0.
-struct Grid16 {
-  __m512 scale, shift;
-};
-inline Grid16 grid_of(const Matrix& w, std::int64_t group, std::int64_t first, std::int64_t count) {
-  Grid16 grid{_mm512_setzero_ps(), _mm512_setzero_ps()};
-  if (count <= 0) return grid;  // a strip may be wider than what is left of the outputs
-  const int n = static_cast<int>(smaller(16, count));
-  with_type(w.scale_type, [&](auto tag) {
-    grid.scale =
-        load_n(static_cast<const decltype(tag)*>(w.scales) + group * w.outputs + first, n).v;
-  });
-  const std::uint32_t* zeros = w.qzeros + group * words_for(w.outputs, w.bits);
-  const int middle = 1 << (w.bits - 1);
-  if (w.bits == 4 && n == 16) {
-    const __m512i shifts =
-        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-    const __m512i words =
-        _mm512_mask_set1_epi32(_mm512_set1_epi32(static_cast<int>(zeros[first / 8])), 0xff00,
-                               static_cast<int>(zeros[first / 8 + 1]));
-    const __m512i zero = _mm512_and_si512(_mm512_srlv_epi32(words, shifts), _mm512_set1_epi32(15));
-    grid.shift = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_set1_epi32(middle), zero));
-    return grid;
   }
-  alignas(64) float shift[16] = {};
-  for (int i = 0; i < n; ++i)
-    shift[i] = static_cast<float>(middle - static_cast<int>(code_at(zeros, 1, first + i, w.bits)));
-  grid.shift = _mm512_load_ps(shift);
-  return grid;
+}
+
+inline void stage_tokens(const PairArgs& a, std::int64_t begin, std::int64_t end) {
+  with_type(a.product.type, [&](auto tag) {
+    for (std::int64_t t = begin; t < end; ++t) stage_token<decltype(tag)>(a, t);
+  });
 }
 
 // -- products ------------------------------------------------------------------------------------
-
-// The consecutive slabs [begin, end) have one group.
-struct Run {
-  std::int64_t begin, end;
-};
 
 inline __m512 with_grid(__m512 total, __m512 dots, const Grid16& grid, float sum) {
   const __m512 shifted = _mm512_fmadd_ps(grid.shift, _mm512_set1_ps(sum), dots);
   return _mm512_fmadd_ps(grid.scale, shifted, total);
 }
 
-inline float run_sum(const PairArgs& a, const Run& run, std::int64_t row) {
-  float sum = 0.0f;
-  for (std::int64_t slab = run.begin; slab < run.end; ++slab) sum += a.sums[slab * a.rows + row];
-  return sum;
-}
-
 // 4-bit codes straight from memory: totals[row][16 kWide] += the run's part of the product.
 template <int kRows, int kWide>
-inline void direct_run(const PairArgs& a, const Run& run, std::int64_t group, std::int64_t first,
+inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first,
                        std::int64_t count, float* totals) {
+  const Run& run = a.runs[index];
   const Matrix& w = a.product.weight;
   const __m512i table = middle_table();
   __m512 dots[kRows][kWide];
@@ -224,10 +144,9 @@ inline void direct_run(const PairArgs& a, const Run& run, std::int64_t group, st
       }
     }
   }
-  float sums[kRows];
-  for (int row = 0; row < kRows; ++row) sums[row] = run_sum(a, run, row);
+  const float* sums = a.sums + index * kRows;
   for (int v = 0; v < kWide; ++v) {
-    const Grid16 grid = grid_of(w, group, first + v * 16, count - v * 16);
+    const Grid16 grid = grid_of(w, run.group, first + v * 16, count - v * 16);
     for (int row = 0; row < kRows; ++row) {
       float* total = totals + (row * kWide + v) * 16;
       _mm512_store_ps(total, with_grid(_mm512_load_ps(total), dots[row][v], grid, sums[row]));
@@ -235,66 +154,86 @@ inline void direct_run(const PairArgs& a, const Run& run, std::int64_t group, st
   }
 }
 
-// totals[row][kStrip] += the block's part, for kRows input rows.
-template <int kRows>
-inline void panel_rows(const PairArgs& a, const Run& run, std::int64_t row, const __m512i* panel,
-                       const Grid16* grids, float* totals) {
-  __m512 dots[kRows][kVectors];
-  for (auto& sums : dots)
-    for (__m512& d : sums) d = _mm512_setzero_ps();
-  for (std::int64_t slab = run.begin; slab < run.end; ++slab, panel += kPairs * kVectors) {
-    const std::uint32_t* x = a.pairs + (slab * a.rows + row) * kPairs;
-    for (std::int64_t p = 0; p < kPairs; ++p)
-      for (int r = 0; r < kRows; ++r) {
-        const __m512i pair = _mm512_set1_epi32(static_cast<int>(x[r * kPairs + p]));
-        for (int v = 0; v < kVectors; ++v)
-          dots[r][v] = dot(dots[r][v], panel[p * kVectors + v], pair);
+// The rows of one chunk: what of them does not depend on the run.
+struct ChunkRows {
+  const std::uint32_t* pairs;
+  const float* sums;
+  float* totals;  // [rows][16]
+};
+
+// Words of 4-bit codes of sixteen outputs, from the first input on.
+struct Words {
+  const std::uint32_t* first;
+  std::int64_t stride;  // to the next row
+  std::uint32_t* kept;  // null, or where the words go for the next chunk, row after row
+};
+
+// What sixteen outputs from `first` on have of a run, for the kRows rows of a chunk, is added to
+// their totals. 4-bit codes are decoded on the way, others come decoded.
+template <int kRows, bool kFourBits>
+inline void chunk_run(const PairArgs& a, const ChunkRows& chunk, std::int64_t index,
+                      std::int64_t first, std::int64_t count, const Words& source,
+                      const __m512i* decoded) {
+  const Matrix& w = a.product.weight;
+  const Run& run = a.runs[index];
+  const __m512i table = middle_table();
+  const __mmask16 lanes = lanes_of(count);
+  __m512 dots[kRows];
+// Sums are in registers only where every loop over them is unrolled.
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r) dots[r] = _mm512_setzero_ps();
+  const std::uint32_t* x = chunk.pairs + run.begin * kRows * kPairs;
+  const auto multiply = [&](__m512i codes, std::int64_t p) __attribute__((always_inline)) {
+    __asm__("" : "+v"(codes));  // kept in its register: loads are what this loop has least of
+#pragma GCC unroll 32
+    for (int r = 0; r < kRows; ++r)
+      dots[r] = dot(dots[r], codes, _mm512_set1_epi32(static_cast<int>(x[r * kPairs + p])));
+  };
+  for (std::int64_t slab = run.begin; slab < run.end; ++slab, x += kRows * kPairs) {
+    if constexpr (kFourBits) {
+      const std::uint32_t* words = source.first + slab * 4 * source.stride;
+      const std::int64_t rows = word_rows(w, slab);
+      for (std::int64_t r = 0; r < rows; ++r, words += source.stride) {
+        const __m512i word = _mm512_maskz_loadu_epi32(lanes, words);
+        // Rows lie far apart: no hardware prefetcher follows them.
+        _mm_prefetch(reinterpret_cast<const char*>(words + kFarAhead * source.stride), _MM_HINT_T1);
+        _mm_prefetch(reinterpret_cast<const char*>(words + kAhead * source.stride), _MM_HINT_T0);
+        if (source.kept) _mm512_storeu_si512(source.kept + (slab * 4 + r) * 16, word);
+        multiply(_mm512_permutexvar_epi16(word, table), r * 4);
+        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 4), table), r * 4 + 1);
+        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 8), table), r * 4 + 2);
+        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 12), table), r * 4 + 3);
       }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    const float sum = run_sum(a, run, row + r);
-    for (int v = 0; v < kVectors; ++v) {
-      float* total = totals + r * kStrip + v * 16;
-      _mm512_store_ps(total, with_grid(_mm512_load_ps(total), dots[r][v], grids[v], sum));
+    } else {
+      for (std::int64_t p = 0; p < kPairs; ++p) multiply(*decoded++, p);
     }
   }
+  const Grid16 grid = grid_of(w, run.group, first, count);
+  const float* sums = chunk.sums + index * kRows;
+  float* totals = chunk.totals;
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r)
+    _mm512_store_ps(totals + r * 16,
+                    with_grid(_mm512_load_ps(totals + r * 16), dots[r], grid, sums[r]));
 }
 
-inline void panel_block(const PairArgs& a, const Run& run, std::int64_t first_row,
-                        std::int64_t rows, const __m512i* panel, const Grid16* grids,
-                        float* totals) {
-  std::int64_t r = 0;
-  for (; r + kTileRows <= rows; r += kTileRows)
-    panel_rows<kTileRows>(a, run, first_row + r, panel, grids, totals + r * kStrip);
-  const std::int64_t at = first_row + r;
-  float* rest = totals + r * kStrip;
-  switch (rows - r) {
-    case 5:
-      return panel_rows<5>(a, run, at, panel, grids, rest);
-    case 4:
-      return panel_rows<4>(a, run, at, panel, grids, rest);
-    case 3:
-      return panel_rows<3>(a, run, at, panel, grids, rest);
-    case 2:
-      return panel_rows<2>(a, run, at, panel, grids, rest);
-    case 1:
-      return panel_rows<1>(a, run, at, panel, grids, rest);
-    default:
-      return;
-  }
+struct ChunkRun {
+  void (*call)(const PairArgs&, const ChunkRows&, std::int64_t index, std::int64_t first,
+               std::int64_t count, const Words&, const __m512i* decoded);
+};
+
+// Entry i is for i + 1 rows.
+template <bool kFourBits, int... kIndex>
+constexpr auto chunk_runs(std::integer_sequence<int, kIndex...>) {
+  return std::array<ChunkRun, sizeof...(kIndex)>{ChunkRun{chunk_run<kIndex + 1, kFourBits>}...};
 }
 
-// Runs of at most `longest` slabs of one group.
-template <typename Body>
-inline void for_each_run(const Matrix& w, std::int64_t longest, Body&& body) {
-  const std::int64_t slabs = ceil_div(w.inputs, kSlab);
-  for (Run run{0, 0}; run.begin < slabs; run.begin = run.end) {
-    const std::int32_t group = w.g_idx[run.begin * kSlab];
-    run.end = run.begin + 1;
-    while (run.end < slabs && run.end - run.begin < longest && w.g_idx[run.end * kSlab] == group)
-      ++run.end;
-    body(run, group);
-  }
+inline ChunkRun chunk_run_for(bool four_bits, std::int64_t rows) {
+  static constexpr auto kDecoding =
+      chunk_runs<true>(std::make_integer_sequence<int, kChunkRows4Bits>());
+  static constexpr auto kDecoded = chunk_runs<false>(std::make_integer_sequence<int, kChunkRows>());
+  const auto index = static_cast<std::size_t>(rows - 1);
+  return four_bits ? kDecoding[index] : kDecoded[index];
 }
 
 // Rows of totals, `width` floats each, become the outputs [first, first + count) of tokens.
@@ -322,7 +261,6 @@ inline void write_tokens(const PairArgs& a, std::int64_t first_token, std::int64
 
 template <int kRows, int kWide>
 inline void direct_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) {
-  const Matrix& w = a.product.weight;
   alignas(64) float totals[kRows * kWide * 16];
   for (std::int64_t first = begin; first < end; first += kWide * 16) {
     const std::int64_t count = smaller(kWide * 16, end - first);
@@ -331,32 +269,58 @@ inline void direct_strips(const PairArgs& a, std::int64_t begin, std::int64_t en
       return;
     }
     for (float& total : totals) total = 0.0f;
-    for_each_run(w, INT64_MAX, [&](const Run& run, std::int64_t group) {
-      direct_run<kRows, kWide>(a, run, group, first, count, totals);
-    });
+    for (std::int64_t run = 0; run < a.run_count; ++run)
+      direct_run<kRows, kWide>(a, run, first, count, totals);
     write_tokens(a, 0, kRows / a.parts, first, count, totals, kWide * 16);
   }
 }
 
-inline void panel_strip(const PairArgs& a, std::int64_t first, std::int64_t count) {
+// Sixteen outputs for the chunks [begin, end), which have at most kBlockRows rows.
+inline void block_columns(const PairArgs& a, std::int64_t begin, std::int64_t end,
+                          std::int64_t first, std::int64_t count, const Words& words) {
   const Matrix& w = a.product.weight;
-  alignas(64) __m512i panel[kBlockSlabs * kPairs * kVectors];
-  alignas(64) float totals[kBlockRows * kStrip];
-  const std::int64_t block_tokens = kBlockRows / a.parts;
-  for (std::int64_t token = 0; token < a.product.batch; token += block_tokens) {
-    const std::int64_t tokens = smaller(block_tokens, a.product.batch - token);
-    for (std::int64_t i = 0; i < tokens * a.parts * kStrip; ++i) totals[i] = 0.0f;
-    for_each_run(w, kBlockSlabs, [&](const Run& run, std::int64_t group) {
-      Grid16 grids[kVectors];
-      for (std::int64_t v = 0; v < kVectors; ++v)
-        grids[v] = grid_of(w, group, first + v * 16, count - v * 16);
-      for (std::int64_t slab = run.begin; slab < run.end; ++slab)
-        (w.bits == 4 ? decode_4bit : decode_any)(w, slab, first, count,
-                                                 panel + (slab - run.begin) * kPairs * kVectors);
-      panel_block(a, run, token * a.parts, tokens * a.parts, panel, grids, totals);
-    });
-    write_tokens(a, token, tokens, first, count, totals, kStrip);
+  alignas(64) __m512i decoded[kLongestRun * kPairs];
+  alignas(64) float totals[kBlockRows * 16];
+  const std::int64_t token = chunk_of(a, begin).begin, tokens = chunk_of(a, end - 1).end - token;
+  for (std::int64_t i = 0; i < tokens * a.parts * 16; ++i) totals[i] = 0.0f;
+  ChunkRows chunks[kBlockChunks];
+  ChunkRun kernels[kBlockChunks];
+  for (std::int64_t c = begin; c < end; ++c) {
+    const Chunk chunk = chunk_of(a, c);
+    chunks[c - begin] = {pairs_of(a, chunk), sums_of(a, chunk),
+                         totals + (chunk.begin - token) * a.parts * 16};
+    kernels[c - begin] = chunk_run_for(w.bits == 4, (chunk.end - chunk.begin) * a.parts);
   }
+  for (std::int64_t run = 0; run < a.run_count; ++run) {
+    if (w.bits != 4)
+      for (std::int64_t slab = a.runs[run].begin; slab < a.runs[run].end; ++slab)
+        decode_slab(w, slab, first, lanes_of(count), decoded + (slab - a.runs[run].begin) * kPairs);
+    for (std::int64_t c = 0; c < end - begin; ++c)
+      kernels[c].call(a, chunks[c], run, first, count, words, decoded);
+  }
+  write_tokens(a, token, tokens, first, count, totals, 16);
+}
+
+// One chunk at a time: its inputs stay in the cache, and so do the words that the first one reads,
+// once they lie together.
+inline void strip_of_4bits(const PairArgs& a, std::int64_t first, std::int64_t last) {
+  const Matrix& w = a.product.weight;
+  const std::int64_t size = ceil_div(w.inputs, 8) * 16;  // words of sixteen outputs
+  std::vector<std::uint32_t> kept;
+  if (a.chunks > 1) kept.resize(static_cast<std::size_t>(size * (kStrip / 16)));
+  for (std::int64_t c = 0; c < a.chunks; ++c)
+    for (std::int64_t n = first; n < last; n += 16) {
+      std::uint32_t* own = a.chunks > 1 ? kept.data() + (n - first) / 16 * size : nullptr;
+      const Words words = c == 0 ? Words{w.qweight + n, w.outputs, own} : Words{own, 16, nullptr};
+      block_columns(a, c, c + 1, n, smaller(16, last - n), words);
+    }
+}
+
+// As many chunks at a time as share what is decoded for them.
+inline void strip_of_other_bits(const PairArgs& a, std::int64_t first, std::int64_t last) {
+  for (std::int64_t c = 0; c < a.chunks; c += kBlockChunks)
+    for (std::int64_t n = first; n < last; n += 16)
+      block_columns(a, c, smaller(c + kBlockChunks, a.chunks), n, smaller(16, last - n), {});
 }
 
 inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) {
@@ -375,7 +339,7 @@ inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) 
     }
   }
   for (std::int64_t first = begin * kStrip; first < last; first += kStrip)
-    panel_strip(a, first, smaller(kStrip, last - first));
+    (w.bits == 4 ? strip_of_4bits : strip_of_other_bits)(a, first, smaller(first + kStrip, last));
 }
 
 }  // namespace

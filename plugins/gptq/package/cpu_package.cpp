@@ -80,17 +80,35 @@ bool slabs_have_one_group(const Matrix& w) {
   return true;
 }
 
+std::vector<Run> runs_of(const Matrix& w) {
+  const std::int64_t slabs = ceil_div(w.inputs, kSlab);
+  const std::int64_t longest = w.bits == 4 ? slabs : kLongestRun;
+  std::vector<Run> runs;
+  for (std::int64_t slab = 0; slab < slabs; ++slab) {
+    const std::int64_t group = w.g_idx[slab * kSlab];
+    if (runs.empty() || runs.back().group != group || slab - runs.back().begin == longest)
+      runs.push_back({slab, slab, group});
+    runs.back().end = slab + 1;
+  }
+  return runs;
+}
+
 void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& product) {
   const Matrix& w = product.weight;
-  PairArgs a{product, product.type == FloatType::f16 ? 2 : 1, 0, nullptr, nullptr};
+  const std::vector<Run> runs = runs_of(w);
+  PairArgs a{};
+  a.product = product;
+  a.parts = product.type == FloatType::f16 ? 2 : 1;
   a.rows = product.batch * a.parts;
-  const std::int64_t staged = ceil_div(w.inputs, kSlab) * a.rows;  // slabs of rows
-  constexpr std::int64_t kPairBytes = kSlab * 2;
-  const qh::Scratch scratch(
-      *abi, static_cast<std::uint64_t>(staged * (kPairBytes + std::int64_t{sizeof(float)}) + 64));
+  a.chunks = ceil_div(product.batch, (w.bits == 4 ? kChunkRows4Bits : kChunkRows) / a.parts);
+  a.runs = runs.data();
+  a.run_count = static_cast<std::int64_t>(runs.size());
+  const std::int64_t pairs = ceil_div(w.inputs, kSlab) * a.rows * (kSlab / 2);
+  const std::int64_t sums = a.run_count * a.rows;
+  const qh::Scratch scratch(*abi, static_cast<std::uint64_t>((pairs + sums) * 4 + 64));
   const auto start = reinterpret_cast<std::uintptr_t>(scratch.as<char>());
   a.pairs = reinterpret_cast<std::uint32_t*>((start + 63) / 64 * 64);
-  a.sums = reinterpret_cast<float*>(a.pairs + staged * (kPairBytes / 4));
+  a.sums = reinterpret_cast<float*>(a.pairs + pairs);
   const qh::Exec exec(p.host, abi);
   const PairProduct& kernel = *p.kernels.pairs;
   exec.parallel_for(product.batch, 4,

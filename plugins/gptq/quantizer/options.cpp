@@ -239,6 +239,10 @@ Options read_options(const qh::Host& host, const qh::Config& config, bool pre_qu
   if (config.has("tokenizer")) options.tokenizer = config.string("tokenizer");
   if (config.has("model_seqlen")) options.model_seqlen = config.integer("model_seqlen");
   options.journal = text(config, "journal");
+  if (!flag(config, "cache_block_outputs", true))
+    host.warn(
+        "cache_block_outputs=false changes nothing here: a block's outputs are kept for the next "
+        "one, on disk beyond --max-memory, and the result is the same either way");
   return options;
 }
 

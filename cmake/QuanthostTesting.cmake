@@ -23,6 +23,11 @@ function(quanthost_add_test name)
   if(T_ONE_PROCESS)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})
+    if(QUANTHOST_SANITIZE MATCHES thread)
+      # OpenMP is not instrumented: ThreadSanitizer does not see that its threads wait for each other, and takes every parallel
+      # loop of LibTorch for a race. Threads of ours are what it is to look at.
+      set_tests_properties(${name} PROPERTIES ENVIRONMENT OMP_NUM_THREADS=1)
+    endif()
   else()
     gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
       PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})

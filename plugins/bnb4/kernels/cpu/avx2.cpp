@@ -65,7 +65,7 @@ struct Avx2 {
     return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
   }
   static void prefetch(const uint8_t* at) {
-    _mm_prefetch(reinterpret_cast<const char*>(at + 512), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
   }
 
   using Codes = Table16;

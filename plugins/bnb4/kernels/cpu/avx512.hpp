@@ -51,7 +51,7 @@ struct Avx512 {
   }
   static float sum(__m512 value) { return _mm512_reduce_add_ps(value); }
   static void prefetch(const uint8_t* at) {
-    _mm_prefetch(reinterpret_cast<const char*>(at + 512), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
   }
 
   using Codes = __m512;

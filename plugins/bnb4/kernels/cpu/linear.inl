@@ -104,13 +104,21 @@ void dot_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row,
   }
 }
 
+// The last rows of a batch, at most B of them, as one tile.
+template <class V, int B, int R>
+void dot_rest(const LinearArgs& args, int64_t batch_row, int64_t weight_row,
+              const typename V::Element* panel) {
+  if (args.batch - batch_row == B) return dot_tile<V, B, R>(args, batch_row, weight_row, panel);
+  if constexpr (B > 1) dot_rest<V, B - 1, R>(args, batch_row, weight_row, panel);
+}
+
 template <class V, int R>
 void dot_panel(const LinearArgs& args, int64_t weight_row, const typename V::Element* panel) {
   int64_t row = 0;
   for (; row + V::kTileBatch <= args.batch; row += V::kTileBatch) {
     dot_tile<V, V::kTileBatch, R>(args, row, weight_row, panel);
   }
-  for (; row < args.batch; ++row) dot_tile<V, 1, R>(args, row, weight_row, panel);
+  if (row < args.batch) dot_rest<V, V::kTileBatch - 1, R>(args, row, weight_row, panel);
 }
 
 // A few input rows: codes go straight from memory into the product, and block scales apply to
@@ -138,7 +146,8 @@ void gemv_rows(const LinearArgs& args, const typename V::Codes& codes, int64_t w
          column += kGroup<V>) {
       for (int r = 0; r < R; ++r) {
         const uint8_t* at = packed + r * row_bytes + column / 2;
-        V::prefetch(at);
+        // The next rows: the processor's own prefetching ends with a page, and so often a row.
+        V::prefetch(at + R * row_bytes);
         typename V::Register even, odd;
         V::decode(lookup, at, &even, &odd);
         for (int b = 0; b < B; ++b) {

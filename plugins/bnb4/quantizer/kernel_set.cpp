@@ -3,21 +3,27 @@
 
 namespace quanthost::bnb4 {
 
+namespace {
+
+bool is_complete(const qh_bnb4_kernels& table) {
+  return table.quantize_4bit && table.dequantize_4bit && table.quantize_scales && table.forward;
+}
+
+}  // namespace
+
 std::string_view kind_of(std::string_view device) { return device.substr(0, device.find(':')); }
 
 void KernelSet::add(const qh::Host& host, qh_session* session,
                     const std::vector<std::string>& devices) {
-  const qh_packages_api& packages = host.need(host.packages, QH_PACKAGES_ID);
+  if (!packages_) packages_.emplace(host, session, "bitsandbytes", QH_BNB4_KERNELS_ID, is_complete);
   for (const std::string& device : devices) {
     const std::string_view kind = kind_of(device);
     if (has(kind)) continue;
-    const void* table = nullptr;
-    qh_package* package = nullptr;
-    const qh_status status =
-        packages.table(session, qh::to_abi("bitsandbytes"), qh::to_abi(QH_BNB4_KERNELS_ID),
-                       qh::to_abi(kind), &table, &package);
-    if (status == QH_OK) {
-      kernels_.push_back({std::string(kind), static_cast<const qh_bnb4_kernels*>(table), package});
+    try {
+      const auto& found = packages_->for_device(kind);
+      kernels_.push_back({std::string(kind), found.table, found.self});
+    } catch (const qh::HostFailure&) {
+      // No provider for this kind in the session; a device without kernels fails where it is used.
     }
   }
 }

@@ -4,7 +4,9 @@
 
 #include <quanthost/packages/bnb4_kernels.h>
 
+#include <optional>
 #include <quanthost/plugin.hpp>
+#include <quanthost/plugin/kernel_packages.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,14 +15,14 @@ namespace quanthost::bnb4 {
 
 struct Kernels {
   std::string device_kind;
-  const qh_bnb4_kernels* table;
+  qh_bnb4_kernels table;
   qh_package* package;
 };
 
 class KernelSet {
  public:
   // Asks for the package's table for each kind among `devices`; a kind that has none is left out.
-  // [load thread]
+  // Throws when a provider leaves out functions that this plugin needs. [load thread]
   void add(const qh::Host& host, qh_session* session, const std::vector<std::string>& devices);
   bool empty() const { return kernels_.empty(); }
   bool has(std::string_view device_kind) const { return find(device_kind) != nullptr; }
@@ -29,6 +31,8 @@ class KernelSet {
 
  private:
   const Kernels* find(std::string_view device_kind) const;
+
+  std::optional<qh::KernelPackages<qh_bnb4_kernels>> packages_;
   std::vector<Kernels> kernels_;
 };
 

@@ -50,7 +50,7 @@ void Linear4bit::quantize(const qh::Exec& exec, qh::Tensor dense) {
                                       QH_BNB4_RULE_OWN,    count,
                                       state.blocksize,     packed.data<uint8_t>(),
                                       absmax.data<float>()};
-  qh::check(kernels.table->quantize_4bit(kernels.package, exec.abi(), &args));
+  qh::check(kernels.table.quantize_4bit(kernels.package, exec.abi(), &args));
   state_ = state;
   packed_ = std::move(packed);
   quant_map_ = quant_map_tensor(exec, state.quant_type);
@@ -67,9 +67,9 @@ void Linear4bit::quantize_scales(const qh::Exec& exec, const Kernels& kernels, q
   nested_absmax_ = exec.allocate(qh::kFloat32, {block_count(blocks, kNestedBlocksize)});
   nested_map_ = device_tensor(exec, qh::kFloat32, {256}, dynamic_map().data());
   offset_ = exec.allocate(qh::kFloat32, {1});
-  qh::check(kernels.table->quantize_scales(kernels.package, exec.abi(), absmax.data<float>(),
-                                           blocks, QH_BNB4_RULE_OWN, absmax_.data<uint8_t>(),
-                                           nested_absmax_.data<float>(), offset_.data<float>()));
+  qh::check(kernels.table.quantize_scales(kernels.package, exec.abi(), absmax.data<float>(), blocks,
+                                          QH_BNB4_RULE_OWN, absmax_.data<uint8_t>(),
+                                          nested_absmax_.data<float>(), offset_.data<float>()));
   state_->nested_offset =
       0;  // the true value stays on the device until somebody asks for the state
 }
@@ -133,13 +133,14 @@ void Linear4bit::forward(const qh::Exec& exec, const qh_tensor* inputs, std::uin
     args.bias = bias_.data<void>();
     args.bias_dtype = bias_.view().dtype();
   }
-  qh::check(kernels.table->forward(kernels.package, exec.abi(), &packed, &args));
+  qh::check(kernels.table.forward(kernels.package, exec.abi(), &packed, &args));
 }
 
 void Linear4bit::backward_input(const qh::Exec& exec, qh::TensorView grad_output, qh::TensorView,
                                 qh::TensorView grad_input) {
   expect_loaded();
   const Kernels& kernels = kernels_->need(exec.device_kind());
+  if (!kernels.table.backward_input) throw unsupported("the gradient of its input on this device");
   if (grad_output.dtype() != grad_input.dtype()) {
     throw qh::Error(QH_ERR_TYPE, "the two gradients have different element types");
   }
@@ -152,7 +153,7 @@ void Linear4bit::backward_input(const qh::Exec& exec, qh::TensorView grad_output
       shape_.out_features ? grad_output.elements() / shape_.out_features : 0,
       grad_input.dtype(),
       0};
-  qh::check(kernels.table->backward_input(kernels.package, exec.abi(), &packed, &args));
+  qh::check(kernels.table.backward_input(kernels.package, exec.abi(), &packed, &args));
 }
 
 qh::Tensor Linear4bit::dequantize(const qh::Exec& exec, qh::Dtype dtype) {
@@ -160,8 +161,8 @@ qh::Tensor Linear4bit::dequantize(const qh::Exec& exec, qh::Dtype dtype) {
   const Kernels& kernels = kernels_->need(exec.device_kind());
   const qh_bnb4_weight packed = weight();
   qh::Tensor dense = exec.allocate(state_->dtype, {state_->rows, state_->columns});
-  qh::check(kernels.table->dequantize_4bit(kernels.package, exec.abi(), &packed, state_->dtype,
-                                           dense.data<void>()));
+  qh::check(kernels.table.dequantize_4bit(kernels.package, exec.abi(), &packed, state_->dtype,
+                                          dense.data<void>()));
   return dtype == qh::kNoDtype ? std::move(dense) : exec.converted(std::move(dense), dtype);
 }
 

@@ -1,14 +1,19 @@
 // qlora MODEL TEXT OUT: loads MODEL in NF4, trains LoRA adapters on TEXT and saves them in OUT in
 // PEFT's format.
 #include <ATen/Parallel.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/InferenceMode.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "examples/qlora/adapter_file.hpp"
 #include "examples/qlora/train.hpp"
+#include "host/base/atomic_output.hpp"
 #include "host/base/file.hpp"
+#include "host/checkpoint/checkpoint_writer.hpp"
 #include "host/load/loader.hpp"
+#include "host/load/tensor_bridge.hpp"
 #include "host/text/tokenizer.hpp"
 
 namespace quanthost::qlora {
@@ -16,6 +21,8 @@ namespace {
 
 struct Arguments {
   std::string model, text, out, dtype = "float32";
+  std::vector<std::int64_t> ids;  // the trained model's logits of these go to `logits`
+  std::string logits;
   std::vector<std::string> plugin_paths;
   LoraConfig lora;
   TrainOptions training;
@@ -32,6 +39,19 @@ LoadedModel load_in_nf4(PluginHost& plugins, const Arguments& arguments) {
   if (!loaded.quantizer->is_trainable())
     fail(ErrorKind::kValue, "{} does not support training", loaded.quantizer->plugin_id());
   return loaded;
+}
+
+void save_logits(model::Model& model, const std::vector<std::int64_t>& ids,
+                 const std::string& path) {
+  const c10::InferenceMode inference;
+  const at::Tensor logits =
+      model.forward({.input_ids = at::tensor(ids, at::kLong).unsqueeze(0)}).to(at::kFloat);
+  AtomicOutput output(path, OutputKind::kFile);
+  SafetensorsWriter writer(output.path(), {{"logits", to_dtype(at::kFloat), logits.sizes().vec()}});
+  const at::Tensor plain = logits.contiguous();
+  writer.write("logits", {static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()});
+  writer.finish();
+  output.commit();
 }
 
 int run(const Arguments& arguments) {
@@ -56,6 +76,7 @@ int run(const Arguments& arguments) {
         });
   save_adapters(arguments.out, adapters, arguments.lora, arguments.model);
   std::printf("%s: adapters saved in PEFT's format\n", arguments.out.c_str());
+  if (!arguments.logits.empty()) save_logits(*loaded.model, arguments.ids, arguments.logits);
   return 0;
 }
 
@@ -85,6 +106,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--learning-rate", arguments.training.learning_rate)->capture_default_str();
   app.add_option("--seed", arguments.training.seed)->capture_default_str();
+  auto* logits = app.add_option("--logits", arguments.logits,
+                                "Safetensors file for the trained model's logits of --ids");
+  app.add_option("--ids", arguments.ids, "Token ids")->delimiter(',')->needs(logits);
+  logits->needs(app.get_option("--ids"));
   CLI11_PARSE(app, argc, argv);
   arguments.lora.seed = arguments.training.seed;
   try {

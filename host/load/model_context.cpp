@@ -26,6 +26,7 @@ Features features_of(const torch::nn::Module& module) {
     return {linear->in_features(), linear->out_features()};
   if (const auto* conv = dynamic_cast<const model::Conv1D*>(&module))
     return {conv->in_features(), conv->out_features()};
+  if (const auto* conv = dynamic_cast<const model::Conv2d*>(&module)) return {0, 0, conv->stride()};
   return {};
 }
 
@@ -205,8 +206,10 @@ void ModelContext::restore_module(const std::string& name, at::Tensor weight, at
     original = found->second.original_class;
     features = found->second.features;
   }
-  if (weight.dim() != 2)
-    fail(ErrorKind::kValue, "{}: a dense weight has two dimensions, found {}", name, weight.dim());
+  const std::int64_t dimensions = features.stride > 0 ? 4 : 2;
+  if (weight.dim() != dimensions)
+    fail(ErrorKind::kValue, "{}: a dense weight of {} has {} dimensions, found {}", name, original,
+         dimensions, weight.dim());
   if (features.in > 0 && weight.sizes() != at::IntArrayRef({features.out, features.in})) {
     fail(ErrorKind::kValue, "{}: the plugin gave back a weight of shape {}, the layer has [{}, {}]",
          name, shape_text(weight.sizes().vec()), features.out, features.in);
@@ -216,6 +219,9 @@ void ModelContext::restore_module(const std::string& name, at::Tensor weight, at
   if (original == "Conv1D") {
     weight = weight.t().contiguous();  // back to [in, out]
     dense = std::make_shared<model::Conv1D>(weight.size(0), weight.size(1), options);
+  } else if (features.stride > 0) {
+    dense = std::make_shared<model::Conv2d>(weight.size(1), weight.size(0), weight.size(2),
+                                            features.stride, bias.defined(), options);
   } else {
     dense =
         std::make_shared<model::Linear>(weight.size(1), weight.size(0), bias.defined(), options);

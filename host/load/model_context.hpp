@@ -40,6 +40,7 @@ struct ModelTensor {
 // Of a layer that maps vectors to vectors; zeros: not such a layer.
 struct Features {
   std::int64_t in = 0, out = 0;
+  std::int64_t stride = 0;  // of a Conv2d
 };
 
 // The load thread changes it; other threads may look things up meanwhile.

@@ -91,6 +91,7 @@ class Conv2d : public Layer {  // square kernel, no padding; weight [out, in, ke
   at::Tensor forward(const at::Tensor& input) override;
   const at::Tensor& weight() const { return parameter(0); }
   const at::Tensor& bias() const { return parameter(1); }
+  std::int64_t stride() const { return stride_; }
 
  private:
   std::int64_t stride_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <quanthost/abi/forward.h>
+#include <quanthost/abi/layers.h>
 #include <quanthost/abi/services.h>
 
 #include <string_view>
@@ -19,6 +20,7 @@ const qh_linalg_api& linalg();
 const qh_text_api& text();
 const qh_calibration_api& calibration();
 const qh_forward_api& forward();
+const qh_layers_api& layers();
 
 // The table of a service, or null when this host has none of that id.
 const void* find(std::string_view id);

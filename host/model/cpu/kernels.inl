@@ -271,19 +271,29 @@ inline float rounded(float x) {
   return to_float(from_float<T>(x));
 }
 
-// Each product is rounded, as transformers does it tensor by tensor. `from` and `to` may be the
-// same head.
+// Each product is rounded, as transformers does it tensor by tensor: products and sums have loops
+// of their own, or the compiler would fuse them. `from` and `to` may be the same head.
 template <class T>
 inline void rotate_head(const T* from, T* to, const T* cos, const T* sin, std::int64_t rotary,
                         std::int64_t dim) {
+  constexpr std::int64_t kPairs = 64;  // pairs at a time
+  float products[4][kPairs];
   const std::int64_t half = rotary / 2;
+  for (std::int64_t first = 0; first < half; first += kPairs) {
+    const std::int64_t count = half - first < kPairs ? half - first : kPairs;
+    const T *low = from + first, *high = low + half;
 #pragma omp simd
-  for (std::int64_t k = 0; k < half; ++k) {
-    const float low = to_float(from[k]);
-    const float high = to_float(from[half + k]);
-    to[k] = from_float<T>(rounded<T>(low * to_float(cos[k])) - rounded<T>(high * to_float(sin[k])));
-    to[half + k] = from_float<T>(rounded<T>(high * to_float(cos[half + k])) +
-                                 rounded<T>(low * to_float(sin[half + k])));
+    for (std::int64_t k = 0; k < count; ++k) {
+      products[0][k] = rounded<T>(to_float(low[k]) * to_float(cos[first + k]));
+      products[1][k] = rounded<T>(to_float(high[k]) * to_float(sin[first + k]));
+      products[2][k] = rounded<T>(to_float(high[k]) * to_float(cos[first + half + k]));
+      products[3][k] = rounded<T>(to_float(low[k]) * to_float(sin[first + half + k]));
+    }
+#pragma omp simd
+    for (std::int64_t k = 0; k < count; ++k) {
+      to[first + k] = from_float<T>(products[0][k] - products[1][k]);
+      to[first + half + k] = from_float<T>(products[2][k] + products[3][k]);
+    }
   }
   for (std::int64_t k = rotary; k < dim; ++k) to[k] = from[k];
 }

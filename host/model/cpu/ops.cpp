@@ -67,9 +67,9 @@ Product product_of(const at::Tensor& input, const FloatInput& floats, const Weig
           .out_features = weights.weight.size(0)};
 }
 
-// 1 / rms of each row as LibTorch reduces it, so that prompts in a small type get the very bits
-// that transformers computes: the last bit here decides how a value is rounded, and the rounding
-// shows.
+// 1 / rms of each row as LibTorch reduces it, so that prompts get the very bits that transformers
+// computes: the last bit here decides how a value is rounded, to a small type or to the codes of a
+// quantized activation, and the rounding shows.
 at::Tensor libtorch_scales(Norm& norm, std::int64_t rows) {
   at::Tensor squares = at::empty({rows, norm.width}, at::kFloat);
   float* out = squares.mutable_data_ptr<float>();
@@ -83,7 +83,7 @@ at::Tensor libtorch_scales(Norm& norm, std::int64_t rows) {
 
 void run_norm(Norm norm, std::int64_t rows) {
   at::Tensor scales;
-  if (rows > kMaxRows && norm.element != Element::kF32) {
+  if (rows > kMaxRows) {
     scales = libtorch_scales(norm, rows);
     norm.scale = scales.const_data_ptr<float>();
   }

@@ -107,8 +107,8 @@ Activations::Codes Activations::quantize(const qh::Exec& exec, const KernelPacka
 }
 
 void Activations::dequantize(const qh::Exec& exec, const KernelPackage& package, const Codes& codes,
-                             const qh_tensor& out) const {
-  const qh::Tensor unit = scalar_tensor(exec, codes.scale, out.dtype);
+                             const qh_tensor& out, float scale) const {
+  const qh::Tensor unit = scalar_tensor(exec, scale, out.dtype);
   const qh_quanto_weight weight = as_weight(*qtype_, codes.data.view(), unit);
   qh::check(package.table.dequantize(package.self, exec.abi(), &weight, &out));
 }

@@ -49,6 +49,7 @@ class Activations {
 
   // From here on scales follow what passes, until nothing is given.
   void calibrate(std::optional<CalibrationSettings> settings) { calibration_ = settings; }
+  bool calibrating() const { return calibration_.has_value(); }
 
   struct Codes {
     qh::Tensor data;
@@ -58,7 +59,12 @@ class Activations {
   Codes quantize_input(const qh::Exec&, const KernelPackage&, const qh_tensor& x);
   // For modules whose input stays a float.
   void observe_input(const qh::Exec&, const KernelPackage&, const qh_tensor& x);
-  void dequantize(const qh::Exec&, const KernelPackage&, const Codes&, const qh_tensor& out) const;
+  void dequantize(const qh::Exec& exec, const KernelPackage& package, const Codes& codes,
+                  const qh_tensor& out) const {
+    dequantize(exec, package, codes, out, codes.scale);
+  }
+  void dequantize(const qh::Exec&, const KernelPackage&, const Codes&, const qh_tensor& out,
+                  float scale) const;
   // Quantized with the output scale and back, in place.
   void quantize_output(const qh::Exec&, const KernelPackage&, const qh_tensor& out);
 

@@ -61,7 +61,8 @@ std::string map_name(QType qtype) {
 Options::Options(const qh::Config& config)
     : weights(qtype_from_config(config.string("weights"))),
       optimizer(config.string("optimizer") == "hqq" ? QH_QUANTO_OPTIMIZER_HQQ
-                                                    : QH_QUANTO_OPTIMIZER_DEFAULT) {
+                                                    : QH_QUANTO_OPTIMIZER_DEFAULT),
+      convolutions(config.boolean("convolutions")) {
   if (config.has("activations")) {
     activations = qtype_from_config(config.string("activations"));
     if (is_affine(*activations))

@@ -29,6 +29,7 @@ struct Options {
   QType weights;
   std::optional<QType> activations;
   std::int32_t optimizer;  // QH_QUANTO_OPTIMIZER_*
+  bool convolutions;       // Conv2d layers too
   std::optional<CalibrationOptions> calibration;
 
   explicit Options(const qh::Config& config);

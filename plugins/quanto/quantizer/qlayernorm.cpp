@@ -1,63 +1,12 @@
-// QLayerNorm on the host: no kernel package has a layer norm, and it is a few numbers a token.
+// QLayerNorm: the host norms, on whatever device; the output is quantized as any module's.
 #include "quantizer/qlayernorm.hpp"
 
-#include <cmath>
-#include <quanthost/cpu/formats.hpp>
 #include <string>
-#include <type_traits>
 
 namespace quanthost::quanto {
 namespace {
 
 using qh::Error;
-
-constexpr std::int64_t kRowsOfATask = 16;
-
-template <typename T>
-float value_of(T stored) {
-  if constexpr (std::is_same_v<T, float>)
-    return stored;
-  else
-    return cpu::to_float(stored);
-}
-
-template <typename T>
-T stored_as(float value) {
-  if constexpr (std::is_same_v<T, float>)
-    return value;
-  else
-    return cpu::from_float<T>(value);
-}
-
-// Sums in double: the result is the rounded one whatever the order of the sum upstream takes.
-template <typename T>
-void normalize_row(const T* x, const T* weight, const T* bias, const LayerNormSpec& spec, T* out) {
-  const auto n = static_cast<std::size_t>(spec.width);
-  double mean = 0.0, square = 0.0;
-  for (std::size_t i = 0; i < n; ++i) mean += value_of(x[i]);
-  mean /= static_cast<double>(n);
-  for (std::size_t i = 0; i < n; ++i) square += (value_of(x[i]) - mean) * (value_of(x[i]) - mean);
-  const double inverse = 1.0 / std::sqrt(square / static_cast<double>(n) + spec.eps);
-  for (std::size_t i = 0; i < n; ++i) {
-    double y = (value_of(x[i]) - mean) * inverse;
-    if (weight) y *= value_of(weight[i]);
-    if (bias) y += value_of(bias[i]);
-    out[i] = stored_as<T>(static_cast<float>(y));
-  }
-}
-
-template <typename T>
-void normalize(const qh::Exec& exec, qh::TensorView input, const qh::Tensor& weight,
-               const qh::Tensor& bias, const LayerNormSpec& spec, qh::TensorView output) {
-  const T* w = weight ? weight.data<T>() : nullptr;
-  const T* b = bias ? bias.data<T>() : nullptr;
-  exec.parallel_for(input.elements() / spec.width, kRowsOfATask,
-                    [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t row = begin; row < end; ++row)
-                        normalize_row(input.data<T>() + row * spec.width, w, b, spec,
-                                      output.data<T>() + row * spec.width);
-                    });
-}
 
 }  // namespace
 
@@ -99,18 +48,14 @@ qh::Tensor QLayerNorm::get_param(const qh::Exec& exec, std::string_view name) {
 
 void QLayerNorm::forward(const qh::Exec& exec, const qh_tensor* inputs, std::uint32_t,
                          qh::TensorView output) {
-  if (!exec.is_cpu()) throw unsupported("a device other than the CPU");
   if (output.dtype() != spec_.dtype)
     throw Error(QH_ERR_VALUE, "quantized activations need an input of the model's own type, " +
                                   std::string(qh::name_of(spec_.dtype)));
   if (output.elements() == 0) return;
   activations_.observe_input(exec, kernels(exec), inputs[0]);
-  const qh::TensorView input(inputs[0]);
-  if (spec_.dtype == qh::kFloat32) normalize<float>(exec, input, weight_, bias_, spec_, output);
-  if (spec_.dtype == qh::kFloat16)
-    normalize<cpu::Float16>(exec, input, weight_, bias_, spec_, output);
-  if (spec_.dtype == qh::kBfloat16)
-    normalize<cpu::BFloat16>(exec, input, weight_, bias_, spec_, output);
+  const qh_layers_api& layers = host().need(host().layers, QH_LAYERS_ID);
+  qh::check(layers.layer_norm(exec.abi(), inputs, weight_ ? weight_.abi() : nullptr,
+                              bias_ ? bias_.abi() : nullptr, spec_.eps, output.abi()));
   activations_.quantize_output(exec, kernels(exec), *output.abi());
 }
 

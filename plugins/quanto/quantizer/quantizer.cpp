@@ -86,15 +86,22 @@ void QuantoQuantizer::replace(qh::Model& model, const qh::ModuleDesc& module, co
   qh::Dtype dtype = qh::kFloat32;
   for (const qh::ParamDesc& param : model.parameters())
     if (param.name == module.name + ".weight") dtype = param.dtype;
-  const LinearSpec spec{*entry.weights,
-                        entry.activations,
-                        module.in_features,
-                        module.out_features,
-                        module.has_bias,
-                        options_.optimizer,
-                        dtype,
-                        stored};
-  model.replace_module(module.name, std::make_unique<QLinear>(host(), packages_, recent_, spec));
+  WeightSpec spec{*entry.weights, entry.activations, {}, module.has_bias, options_.optimizer, dtype,
+                  stored};
+  if (module.class_name == "Linear") {
+    spec.shape = {module.out_features, module.in_features};
+    model.replace_module(module.name, std::make_unique<QLinear>(host(), packages_, recent_, spec));
+    return;
+  }
+  qh_conv2d conv{};
+  conv.struct_size = sizeof(conv);
+  qh::check(host()
+                .need(host().layers, QH_LAYERS_ID)
+                .describe_conv2d(model.handle(), qh::to_abi(module.name), &conv));
+  spec.has_bias = conv.has_bias != 0;
+  spec.shape = {conv.out_channels, conv.in_channels / conv.groups, conv.kernel[0], conv.kernel[1]};
+  model.replace_module(module.name,
+                       std::make_unique<QConv2d>(host(), packages_, recent_, spec, conv));
 }
 
 void QuantoQuantizer::replace_norm(qh::Model& model, const qh::ModuleDesc& module,
@@ -119,11 +126,13 @@ void QuantoQuantizer::replace_norm(qh::Model& model, const qh::ModuleDesc& modul
 std::optional<MapEntry> QuantoQuantizer::entry_for(
     qh::Model& model, const qh::ModuleDesc& module,
     const std::optional<QuantizationMap>& map) const {
-  const bool is_linear = module.class_name == "Linear";
-  if (!is_linear && module.class_name != "LayerNorm") return std::nullopt;
+  const bool is_conv = module.class_name == "Conv2d";
+  const bool has_weight = is_conv || module.class_name == "Linear";
+  if (!has_weight && module.class_name != "LayerNorm") return std::nullopt;
   if (!map) {
     if (model.is_skipped(module.name, modules_to_not_convert)) return std::nullopt;
-    if (is_linear) return MapEntry{options_.weights, options_.activations};
+    if (is_conv && !options_.convolutions) return std::nullopt;
+    if (has_weight) return MapEntry{options_.weights, options_.activations};
     return options_.activations ? std::optional(MapEntry{std::nullopt, options_.activations})
                                 : std::nullopt;
   }
@@ -131,7 +140,7 @@ std::optional<MapEntry> QuantoQuantizer::entry_for(
       std::find_if(map->begin(), map->end(), [&](const auto& e) { return e.first == module.name; });
   if (found == map->end()) return std::nullopt;
   const MapEntry& entry = found->second;
-  if (is_linear && !entry.weights && entry.activations)
+  if (has_weight && !entry.weights && entry.activations)
     throw Error(QH_ERR_NOT_IMPLEMENTED,
                 std::string(kMapFile) + " quantizes what passes through '" + module.name +
                     "' but not its weight",
@@ -156,7 +165,7 @@ void QuantoQuantizer::process_before_load(const qh::Exec& exec, qh::Model& model
       host().checkpoint.struct_size ? model.checkpoint_file(kMapFile) : std::string();
   std::optional<QuantizationMap> map;
   if (!map_text.empty()) map = parse_map(map_text);
-  std::size_t linear = 0;
+  std::size_t quantized = 0;
   for (const qh::ModuleDesc& module : model.modules()) {
     const std::optional<MapEntry> entry = entry_for(model, module, map);
     if (!entry) continue;
@@ -165,21 +174,26 @@ void QuantoQuantizer::process_before_load(const qh::Exec& exec, qh::Model& model
       continue;
     }
     replace(model, module, *entry, map || pre_quantized);
-    ++linear;
+    ++quantized;
   }
-  if (linear == 0)
+  if (quantized == 0)
     host().warn(
         "You are loading your model using quanto but no linear modules were found in your model; "
         "please check "
         "modules_to_not_convert and the model's architecture.");
 }
 
+WeightedModule* QuantoQuantizer::weighted_module(qh::Model& model, std::string_view name) const {
+  if (QLinear* linear = model.plugin_module<QLinear>(name)) return linear;
+  return model.plugin_module<QConv2d>(name);
+}
+
 QuantoQuantizer::Owner QuantoQuantizer::owner(qh::Model& model, std::string_view name) const {
   // A part of a weight has dots in its own name: "….weight._data._data".
   for (std::size_t dot = name.rfind('.'); dot != std::string_view::npos && dot != 0;
        dot = name.rfind('.', dot - 1)) {
-    QLinear* module = model.plugin_module<QLinear>(name.substr(0, dot));
-    if (module) return {module, name.substr(dot + 1)};
+    if (WeightedModule* module = weighted_module(model, name.substr(0, dot)))
+      return {module, name.substr(dot + 1)};
   }
   return {nullptr, {}};
 }
@@ -248,8 +262,8 @@ void QuantoQuantizer::create_quantized_param(const qh::Exec& exec, qh::Model& mo
 std::vector<std::pair<std::string, QModule*>> QuantoQuantizer::our_modules(qh::Model& model) const {
   std::vector<std::pair<std::string, QModule*>> out;
   for (const qh::ModuleDesc& module : model.modules()) {
-    if (QLinear* linear = model.plugin_module<QLinear>(module.name))
-      out.emplace_back(module.name, linear);
+    if (WeightedModule* weighted = weighted_module(model, module.name))
+      out.emplace_back(module.name, weighted);
     else if (QLayerNorm* norm = model.plugin_module<QLayerNorm>(module.name))
       out.emplace_back(module.name, norm);
   }
@@ -278,7 +292,7 @@ void QuantoQuantizer::process_after_load(const qh::Exec& exec, qh::Model& model)
 
 void QuantoQuantizer::dequantize(const qh::Exec& exec, qh::Model& model, qh::Dtype dtype) {
   for (const auto& [name, module] : our_modules(model)) {
-    QLinear* layer = model.plugin_module<QLinear>(name);
+    WeightedModule* layer = weighted_module(model, name);
     if (!layer)
       throw Error(QH_ERR_NOT_IMPLEMENTED,
                   "'" + name + "' is a norm with quantized activations, which cannot be undone");

@@ -5,6 +5,7 @@
 #include <quanthost/plugin/quantizer.hpp>
 
 #include "quantizer/options.hpp"
+#include "quantizer/qconv2d.hpp"
 #include "quantizer/qlayernorm.hpp"
 #include "quantizer/qlinear.hpp"
 
@@ -35,12 +36,14 @@ class QuantoQuantizer final : public qh::Quantizer {
   std::vector<std::pair<std::string, std::string>> saved_files(qh::Model&) override;
 
  private:
-  // The linear layer a parameter belongs to, and its name there; null when it is not one of ours.
+  // The module whose weight is quantized that a parameter belongs to, and its name there; null when
+  // it is not one of ours.
   struct Owner {
-    QLinear* module;
+    WeightedModule* module;
     std::string_view name;
   };
   Owner owner(qh::Model&, std::string_view name) const;
+  WeightedModule* weighted_module(qh::Model&, std::string_view name) const;
   // What the module becomes; nothing: it stays.
   std::optional<MapEntry> entry_for(qh::Model&, const qh::ModuleDesc&,
                                     const std::optional<QuantizationMap>&) const;

@@ -1,6 +1,8 @@
 // A quantized weight: allocation, checks of stored parts, and calls of the package.
 #include "quantizer/qweight.hpp"
 
+#include <functional>
+#include <numeric>
 #include <string>
 
 #include "element_type.hpp"
@@ -11,33 +13,38 @@ namespace {
 
 using qh::Error;
 
-std::string text(const std::vector<std::int64_t>& shape) {
-  std::string out = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
-  return out + "]";
+std::int64_t product_after_first(const std::vector<std::int64_t>& shape) {
+  return std::accumulate(shape.begin() + 1, shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
-// Rows [begin, begin + count) of a contiguous matrix, as a view.
+// Rows [begin, begin + count) of a contiguous tensor, as a view of a matrix.
 struct RowsView {
   std::int64_t shape[2];
   qh_tensor tensor;
 
-  RowsView(const qh_tensor& whole, std::int64_t begin, std::int64_t count)
-      : shape{count, whole.shape[1]}, tensor(whole) {
+  RowsView(const qh::Tensor& whole, std::int64_t begin, std::int64_t count)
+      : shape{count, whole.view().elements() / whole.view().size(0)}, tensor(*whole.abi()) {
     tensor.ndim = 2;
     tensor.shape = shape;
     tensor.strides = nullptr;
-    tensor.byte_offset += static_cast<std::uint64_t>(begin * whole.shape[1] * whole.dtype.bits / 8);
+    tensor.byte_offset += static_cast<std::uint64_t>(begin * shape[1] * tensor.dtype.bits / 8);
   }
 };
 
 }  // namespace
 
-QWeight::QWeight(QType qtype, std::int64_t rows, std::int64_t columns)
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string out = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
+  return out + "]";
+}
+
+QWeight::QWeight(QType qtype, std::vector<std::int64_t> shape)
     : qtype_(qtype),
-      rows_(rows),
-      columns_(columns),
-      group_size_(module_group_size(qtype, columns)) {}
+      shape_(std::move(shape)),
+      rows_(shape_.at(0)),
+      columns_(product_after_first(shape_)),
+      group_size_(module_group_size(qtype, columns_)) {}
 
 bool QWeight::complete() const {
   return data_ && scale_ && (shift_ || !is_affine(qtype_)) && rows_quantized_ == rows_;
@@ -78,22 +85,26 @@ std::vector<std::int64_t> QWeight::scale_shape() const {
   const std::int64_t groups = group_size_ == 0 ? rows_ : rows_ * (columns_ / group_size_);
   if (!is_affine(qtype_) && rows_ == 1) return {};
   if (is_affine(qtype_) && groups == 1) return {1, columns_};
-  return {groups, 1};
+  if (group_size_ != 0) return {groups, 1};
+  std::vector<std::int64_t> shape(shape_.size(), 1);
+  shape[0] = rows_;
+  return shape;
 }
 
 std::vector<std::int64_t> QWeight::data_shape() const {
-  if (!is_affine(qtype_)) return {rows_, columns_};
-  const std::int64_t group = group_size_ == 0 ? columns_ : group_size_;
-  return {ceil_div(rows_ * (columns_ / group), values_per_byte(qtype_)), group};
+  if (group_size_ != 0)
+    return {ceil_div(rows_ * (columns_ / group_size_), values_per_byte(qtype_)), group_size_};
+  std::vector<std::int64_t> shape = shape_;
+  if (is_affine(qtype_)) shape[0] = ceil_div(rows_, values_per_byte(qtype_));
+  return shape;
 }
 
 void QWeight::quantize(const qh::Exec& exec, const KernelPackage& package, std::int32_t optimizer,
                        qh::TensorView dense, std::int64_t row_begin) {
   if (dense.elements() % columns_ != 0 || row_begin < 0 ||
       row_begin + dense.elements() / columns_ > rows_)
-    throw Error(QH_ERR_VALUE, "a weight of shape " + text(dense.shape()) +
-                                  " does not fit a layer of " + std::to_string(rows_) + " x " +
-                                  std::to_string(columns_));
+    throw Error(QH_ERR_VALUE, "a weight of shape " + shape_text(dense.shape()) +
+                                  " does not fit a layer of shape " + shape_text(shape_));
   const std::int64_t count = dense.elements() / columns_;
   if (!data_) {
     data_ = exec.allocate(data_dtype(qtype_), data_shape());
@@ -104,7 +115,7 @@ void QWeight::quantize(const qh::Exec& exec, const KernelPackage& package, std::
     const qh_quanto_weight w = abi();
     qh::check(package.table.quantize(package.self, exec.abi(), dense.abi(), optimizer, &w));
   } else {
-    const RowsView data(*data_.abi(), row_begin, count), scale(*scale_.abi(), row_begin, count);
+    const RowsView data(data_, row_begin, count), scale(scale_, row_begin, count);
     qh_quanto_weight slice = description();
     slice.rows = count;
     slice.data = &data.tensor;
@@ -115,8 +126,22 @@ void QWeight::quantize(const qh::Exec& exec, const KernelPackage& package, std::
 }
 
 qh::Tensor QWeight::dequantize(const qh::Exec& exec, const KernelPackage& package) const {
-  qh::Tensor out = exec.allocate(dtype(), {rows_, columns_});
+  qh::Tensor out = exec.allocate(dtype(), shape_);
   const qh_quanto_weight w = abi();
+  qh::check(package.table.dequantize(package.self, exec.abi(), &w, out.abi()));
+  return out;
+}
+
+qh::Tensor QWeight::dequantize(const qh::Exec& exec, const KernelPackage& package,
+                               float factor) const {
+  if (factor == 1.0f) return dequantize(exec, package);
+  const qh::Tensor scaled = exec.allocate(qh::kFloat32, scale_shape());
+  const qh::TensorView view = scale_.view();
+  for (std::int64_t i = 0; i < view.elements(); ++i)
+    scaled.data<float>()[i] = factor * view.data<float>()[i];
+  qh::Tensor out = exec.allocate(dtype(), shape_);
+  qh_quanto_weight w = abi();
+  w.scale = scaled.abi();
   qh::check(package.table.dequantize(package.self, exec.abi(), &w, out.abi()));
   return out;
 }
@@ -140,9 +165,9 @@ void QWeight::set_part(const qh::Exec& exec, const KernelPackage&, std::string_v
   const std::vector<std::int64_t> expected = is_data ? data_shape() : scale_shape();
   if (value.view().shape() != expected)
     throw Error(QH_ERR_VALUE,
-                "weight." + std::string(name) + " has shape " + text(value.view().shape()) +
-                    "; a weight of " + std::to_string(rows_) + " x " + std::to_string(columns_) +
-                    " in " + std::to_string(bit_width(qtype_)) + " bits has " + text(expected),
+                "weight." + std::string(name) + " has shape " + shape_text(value.view().shape()) +
+                    "; a weight of shape " + shape_text(shape_) + " in " +
+                    std::to_string(bit_width(qtype_)) + " bits has " + shape_text(expected),
                 "the checkpoint was quantized with other settings than its quanto_qmap.json says");
   if (is_data) {
     const qh::Dtype dtype = data_dtype(qtype_);

@@ -8,17 +8,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # other processes compute t
 import pytest
 import torch
 from optimum.quanto import Calibration, QuantizedModelForCausalLM, freeze, qtypes, quantize
+from optimum.quanto.tensor.activations import ActivationQBytesTensor, qbytes_ops
 from safetensors.torch import load_file
 from test_models import MAP, assert_same_tensors, their_logits, tiny_config, tool
 from transformers import AutoModelForCausalLM
 
 IDS = [1, 5, 60, 2, 93, 17, 44, 8, 31, 77, 12, 3]
 TYPES = [("int8", "int8"), ("int8", "float8"), ("float8", "float8"), ("int4", "int8")]
-# With every output quantized, a sum whose last bit differs puts a code on the other side of a tie now and then: one step of
-# 1/127 in a value that the next scales are the largest of.
-SCALE_TOLERANCE = {True: 1e-6, False: 5e-3}
-LOGIT_TOLERANCE = {True: 1e-3, False: 2e-2}
+SCALE_TOLERANCE = 1e-6
+LOGIT_TOLERANCE = 1e-3
 BATCHES = [torch.randint(0, 96, (1, 16), generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+
+
+@pytest.fixture(autouse=True)
+def whole_negation(monkeypatch):
+    """optimum-quanto 0.2.7 negates the int8 code -128 to -128: a key or query that was clamped there keeps its sign where
+    its rotation turns it. Ours turns it; so do both here, and every other bit is compared."""
+    monkeypatch.setitem(qbytes_ops._QBYTESTENSOR_OP_TABLE, torch.ops.aten.neg, lambda x: torch.neg(x.dequantize()))
+
+
+def test_the_negation_that_is_set_aside_is_still_wrong_upstream(monkeypatch):
+    monkeypatch.undo()
+    lowest = ActivationQBytesTensor.quantize(torch.tensor([[-128.0]]), qtypes["qint8"], torch.tensor(1.0))
+    assert (-lowest).dequantize().item() == -128
 
 
 @pytest.fixture(scope="module", params=["llama", "opt"])
@@ -80,9 +92,9 @@ def test_our_calibration_finds_upstreams_scales(dense, weights, activations, str
     print(f"differing: {differing}")
     print(f"largest relative difference of {len(scales)} scales: {abs(ours[worst] / expected[worst] - 1).item():.1e}")
     for name in scales:
-        assert ours[name].item() == pytest.approx(expected[name].item(), rel=SCALE_TOLERANCE[streamline]), name
+        assert ours[name].item() == pytest.approx(expected[name].item(), rel=SCALE_TOLERANCE), name
     assert "calibration" not in json.loads((tmp_path / "ours/config.json").read_text())["quantization_config"]
     # Saved by us, both read the same.
     reloaded = their_logits(QuantizedModelForCausalLM.from_pretrained(tmp_path / "ours"))
     assert_close(our_logits(tmp_path / "ours", tmp_path / "logits.safetensors"), reloaded, 1e-3)
-    assert_close(reloaded, expected_logits, LOGIT_TOLERANCE[streamline])
+    assert_close(reloaded, expected_logits, LOGIT_TOLERANCE)

@@ -106,3 +106,10 @@ def test_we_read_what_upstream_saves(tiny, weights, tmp_path):
     logits = our_logits(theirs, tmp_path / "logits.safetensors")
 
     assert_close(logits, their_logits(model))
+
+    # The map is all that says what it is; saved again by us the config says it too.
+    again = tmp_path / "again"
+    tool("quantize", theirs, again, "--dtype", "float32")
+    assert_same_tensors(load_file(again / "model.safetensors"), load_file(theirs / "model.safetensors"))
+    assert json.loads((again / MAP).read_text()) == json.loads((theirs / MAP).read_text())
+    assert json.loads((again / "config.json").read_text())["quantization_config"]["weights"] == weights

@@ -1,6 +1,7 @@
 // The host as a plugin sees it: services by id, logging, and the exec of one call.
 #pragma once
 
+#include <quanthost/abi/layers.h>
 #include <quanthost/abi/plugin.h>
 #include <quanthost/abi/services.h>
 
@@ -60,6 +61,7 @@ class Host {
     load(QH_LINALG_ID, linalg);
     load(QH_TEXT_ID, text);
     load(QH_CALIBRATION_ID, calibration);
+    load(QH_LAYERS_ID, layers);
   }
 
   qh_host* handle() const { return handle_; }
@@ -114,6 +116,7 @@ class Host {
   qh_linalg_api linalg{};
   qh_text_api text{};
   qh_calibration_api calibration{};
+  qh_layers_api layers{};
 
  private:
   template <typename Api>

@@ -36,8 +36,11 @@ Json parse_json(std::string_view text, std::string_view where) {
   try {
     return Json::parse(text);
   } catch (const Json::parse_error& e) {
-    throw Error(ErrorKind::kValue,
-                fmt::format("{}: not valid JSON at byte {}: {}", where, e.byte, e.what()),
+    // "[json.exception.parse_error.101] parse error at line 1, column 24: why": the rest is enough.
+    std::string_view why = e.what();
+    if (const std::size_t at = why.find("parse error at "); at != why.npos)
+      why.remove_prefix(at + 15);
+    throw Error(ErrorKind::kValue, fmt::format("{}: not valid JSON at {}", where, why),
                 "the file is damaged or was edited by hand: correct it there, or get it again");
   } catch (const Json::exception& e) {  // a number that fits no type
     throw Error(ErrorKind::kValue, fmt::format("{}: not valid JSON: {}", where, e.what()));

@@ -44,6 +44,30 @@ void check_name(const std::string& name) {
                 "namespace too");
 }
 
+// What to type next. The SDK is found where CMake looks by itself, under this program's prefix, or
+// in a build of quanthost, which has to be installed first.
+std::vector<std::string> next_steps(const fs::path& from, const SearchContext& context,
+                                    const std::string& target, const std::string& name) {
+  std::vector<std::string> out;
+  std::string where;
+  const fs::path library = context.library_directory;
+  std::error_code ignored;
+  if (fs::equivalent(from, library / "../share/quanthost/template", ignored)) {
+    const fs::path prefix = fs::weakly_canonical(library / "..", ignored);
+    if (prefix != "/usr" && prefix != "/usr/local")
+      where = fmt::format(" -DCMAKE_PREFIX_PATH={}", prefix.string());
+  } else if (fs::exists(library / "../CMakeCache.txt", ignored)) {
+    out.push_back(fmt::format("cmake --install {} --component sdk --prefix $PWD/quanthost-sdk",
+                              fs::weakly_canonical(library / "..", ignored).string()));
+    where = " -DCMAKE_PREFIX_PATH=$PWD/quanthost-sdk";
+  }
+  out.push_back(
+      fmt::format("cmake -S {0} -B {0}/build{1} && cmake --build {0}/build", target, where));
+  out.push_back(fmt::format("quanthost validate {}/build/{}.so", target, name));
+  out.push_back(fmt::format("quanthost plugins list --plugin-path {}/build", target));
+  return out;
+}
+
 int create(Session& session, const Options& options) {
   check_name(options.name);
   const std::string id = options.id.empty() ? "org.example." + options.name : options.id;
@@ -86,9 +110,9 @@ int create(Session& session, const Options& options) {
   }
   session.print(
       fmt::format("{} holds a plugin that builds and validates as it is. Next:", target.string()));
-  session.print(
-      fmt::format("  cmake -S {0} -B {0}/build && cmake --build {0}/build", target.string()));
-  session.print(fmt::format("  quanthost validate {}/build/{}.so", target.string(), options.name));
+  for (const std::string& step :
+       next_steps(from, session.plugins().context(), target.string(), options.name))
+    session.print("  " + step);
   return 0;
 }
 

@@ -78,7 +78,7 @@ Device& DeviceRegistry::open(std::string_view name) {
       if (!info.available()) {
         throw Error(ErrorKind::kRuntime,
                     fmt::format("device `{}` cannot be used: {}", name, info.reason),
-                    "`quanthost devices` lists the devices of this machine");
+                    "`quanthost devices` lists the devices of this machine; `cpu` always works");
       }
       if (info.index != wanted.index) continue;
       std::unique_ptr<Device>& device = state_->opened[info.name()];

@@ -182,7 +182,8 @@ MethodChoice PluginHost::match_checkpoint(const Json& quantization_config) {
   if (method.empty()) fail(ErrorKind::kValue, "quantization_config has no quant_method");
   throw Error(ErrorKind::kImport,
               fmt::format("no plugin loads checkpoints with quant_method '{}'", method),
-              "put the plugin that does into a directory of 'quanthost plugins paths'");
+              "put the plugin that does into a directory of 'quanthost plugins paths'; "
+              "'quanthost methods' shows what is there");
 }
 
 std::vector<ResolverPlugin> PluginHost::resolver_plugins() {

@@ -94,16 +94,19 @@ std::string paired_bars(const std::vector<Bar>& bars, const std::string& title) 
   most = round_up(most);
   std::string body = byte_scale(most);
   const double step = kPlotWidth / static_cast<double>(bars.size());
-  const double width = step * 0.4;
+  const bool pairs =
+      std::any_of(bars.begin(), bars.end(), [](const Bar& bar) { return bar.first > 0; });
+  const double width = step * (pairs ? 0.4 : 0.8);
   for (std::size_t i = 0; i < bars.size(); ++i) {
     const double x = kLeft + step * static_cast<double>(i) + step * 0.1;
     const auto bar = [&](const char* name, double left, double value, const char* when) {
       const double height = kPlotHeight * value / most;
-      return rectangle(name, left, kTop + kPlotHeight - height, width, height,
-                       fmt::format("{} {}: {}", bars[i].label, when, bytes_text(value)));
+      return rectangle(
+          name, left, kTop + kPlotHeight - height, width, height,
+          fmt::format("{}{}{}: {}", bars[i].label, *when ? " " : "", when, bytes_text(value)));
     };
-    body += bar("before", x, bars[i].first, "before") +
-            bar("after", x + width, bars[i].second, "after");
+    if (pairs) body += bar("before", x, bars[i].first, "before");
+    body += bar("after", pairs ? x + width : x, bars[i].second, pairs ? "after" : "");
   }
   body += label(kLeft, kHeight - 8, "start", bars.front().label);
   if (bars.size() > 1) body += label(kWidth - kRight, kHeight - 8, "end", bars.back().label);

@@ -41,7 +41,16 @@ svg text { font: 11.5px system-ui, sans-serif; fill: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: right; padding: 4px 10px; border-top: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; border-top: 0; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
-details { margin-top: 10px; } summary { cursor: pointer; color: var(--after); }
+details { margin-top: 10px; } summary { cursor: pointer; color: var(--after); padding: 6px 0; }
+/* A phone shows each row as a card: the name, then one line for each figure. */
+@media (max-width: 560px) {
+  table, tbody, tr, td { display: block; } tr.head { display: none; }
+  dl { grid-template-columns: 1fr 1fr; } svg text { font-size: 13px; }
+  tr { border-top: 1px solid var(--line); padding: 6px 0; }
+  td { border: 0; padding: 1px 0; display: flex; justify-content: space-between; gap: 12px; white-space: normal; }
+  td::before { content: attr(data-label); color: var(--soft); }
+  td:first-child { font-weight: 600; overflow-wrap: anywhere; } td:first-child::before { content: none; }
+}
 </style>
 )";
 
@@ -54,13 +63,17 @@ std::string section(const char* title, const std::string& body, bool wide = fals
 
 using Row = std::vector<std::string>;
 
-// The first row is the head; the first column is text, the others are numbers.
+// The first row is the head; the first column is text, the others are numbers. Each cell carries
+// its column's name for narrow screens.
 std::string table(const std::vector<Row>& rows) {
-  std::string out = "<div class=\"scroll\"><table>\n";
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  std::string out = "<div class=\"scroll\"><table>\n<tr class=\"head\">";
+  for (const std::string& name : rows[0]) out += fmt::format("<th>{}</th>", escaped(name));
+  out += "</tr>\n";
+  for (std::size_t i = 1; i < rows.size(); ++i) {
     out += "<tr>";
-    for (const std::string& cell : rows[i])
-      out += fmt::format("<{0}>{1}</{0}>", i == 0 ? "th" : "td", escaped(cell));
+    for (std::size_t column = 0; column < rows[i].size(); ++column)
+      out += fmt::format("<td data-label=\"{}\">{}</td>", escaped(rows[0][column]),
+                         escaped(rows[i][column]));
     out += "</tr>\n";
   }
   return out + "</table></div>\n";
@@ -71,6 +84,7 @@ std::string folded(const std::string& summary, const std::string& body) {
 }
 
 std::string legend(const char* first, const char* second) {
+  if (!*first) return {};  // one colour needs no key
   return fmt::format("<p><span class=\"key b\"></span>{}<span class=\"key a\"></span>{}</p>\n",
                      first, second);
 }
@@ -85,12 +99,25 @@ std::string block_of(const std::string& name) {
   return name;
 }
 
+std::string sizes_sentence(double before, double after, bool both) {
+  if (!both)
+    return fmt::format("<p>{} MB as stored. Give the dense model first for a comparison.</p>\n",
+                       megabytes(after));
+  if (before == after)
+    return fmt::format("<p>{} MB, none of it quantized.</p>\n", megabytes(after));
+  return fmt::format("<p>{} MB became {} MB, {:.2f} times smaller.</p>\n", megabytes(before),
+                     megabytes(after), after > 0 ? before / after : 0);
+}
+
 std::string sizes_section(const std::vector<LayerSize>& layers) {
   std::vector<Bar> blocks;
   std::vector<Row> rows{{"Layer", "Class", "Before MB", "After MB", "Ratio"}};
   double before = 0, after = 0;
   const bool both =
       std::any_of(layers.begin(), layers.end(), [](const auto& l) { return l.before > 0; });
+  const bool changed = std::any_of(layers.begin(), layers.end(), [](const auto& l) {
+    return l.before > 0 && l.before != l.after;
+  });
   for (const LayerSize& layer : layers) {
     const std::string block = block_of(layer.name);
     if (blocks.empty() || blocks.back().label != block) blocks.push_back({block, 0, 0});
@@ -104,13 +131,10 @@ std::string sizes_section(const std::vector<LayerSize>& layers) {
                         ? fmt::format("{:.2f}x", layer.before / layer.after)
                         : "-"});
   }
-  std::string body =
-      both ? fmt::format("<p>{} MB became {} MB, {:.2f} times smaller.</p>\n", megabytes(before),
-                         megabytes(after), after > 0 ? before / after : 0)
-           : fmt::format("<p>{} MB as stored. Give the dense model first for a comparison.</p>\n",
-                         megabytes(after));
-  body += legend(both ? "before" : "", "after");
-  body += paired_bars(blocks, "Bytes of each block before and after");
+  std::string body = sizes_sentence(before, after, both) + legend(changed ? "before" : "", "after");
+  if (!changed)  // one bar a block says it all
+    for (Bar& block : blocks) block.first = 0;
+  body += paired_bars(blocks, "Bytes of each block");
   return section("Size by layer",
                  body + folded(fmt::format("All {} layers", layers.size()), table(rows)));
 }

@@ -160,9 +160,10 @@ void add_model(RunData& data, const std::filesystem::path& model) {
     bytes[module] += static_cast<double>(tensor.bytes);
   }
   add_fact(data, first ? "Model" : "Became", model.string());
-  add_fact(data, "Architecture", description.architecture);
+  if (first) add_fact(data, "Architecture", description.architecture);
   add_fact(data, "Method", description.quant_method);
-  add_fact(data, "On disk", megabytes(static_cast<double>(description.bytes)));
+  add_fact(data, first ? "On disk" : "On disk now",
+           megabytes(static_cast<double>(description.bytes)));
   if (first) {
     for (const std::string& name : order) data.layers.push_back({name, "", 0, bytes[name], false});
     return;

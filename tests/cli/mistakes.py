@@ -6,10 +6,11 @@
     tests/cli/mistakes.py --build build --only NAME  one of them, printed
 
 Besides being as recorded, every screen must say what failed and what to do, and end with a documented exit code. Mistakes
-that need a model are left out, with a line that says so, where the build has no libquanthost.so.
+that need a model are left out, with a line that says so, where the build has no libquanthost.so (the sanitizer build).
 """
 import argparse
 import concurrent.futures
+import ctypes
 import difflib
 import json
 import os
@@ -307,6 +308,7 @@ def report_of_a_file_that_tells_nothing(s):
 def normalized(text, scene):
     text = text.replace(str(scene.root), "$SCENE").replace(str(scene.build), "$BUILD")
     text = re.sub(r"uid \d+", "uid $UID", text)
+    text = re.sub(r"\.quanthost-spool-\w+", ".quanthost-spool-$RANDOM", text)
     text = re.sub(r"quanthost-new-[0-9a-f]+", "quanthost-new-$RANDOM", text)
     text = re.sub(r"\d+ bytes at offset \d+ are needed, the file has \d+",
                   "$N bytes at offset $N are needed, the file has $N", text)  # the file is this build's own
@@ -324,6 +326,13 @@ def screen_of(name, build):
         shown = normalized(" ".join(map(str, arguments)), scene)
         text = f"$ quanthost {shown}\n{done.stdout}{done.stderr}[exit code {done.returncode}]\n"
         return normalized(text, scene), done.returncode
+
+
+def has_driver():
+    try:
+        return bool(ctypes.CDLL("libcuda.so.1"))
+    except OSError:
+        return False
 
 
 def faults_of(name, screen, code):
@@ -346,14 +355,16 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=SOURCE / "build")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--only")
-    parser.add_argument("--without-models", action="store_true", help="leave out the mistakes that need libquanthost.so")
     arguments = parser.parse_args()
     build = arguments.build.resolve()
     names = [arguments.only] if arguments.only else list(MISTAKES)
-    if arguments.without_models or not (build / "lib/libquanthost.so").exists():
+    if not (build / "lib/libquanthost.so").exists():
         skipped = [name for name in names if name in NEEDS_MODEL]
         names = [name for name in names if name not in NEEDS_MODEL]
         print(f"left out, since they need libquanthost.so: {len(skipped)} mistakes with models")
+    if "no-gpu" in names and has_driver():
+        print("left out, since this machine has a driver: no-gpu")
+        names.remove("no-gpu")
     if not (build / "tests/libfull_disk.so").exists() and "full-disk" in names:
         print("left out, since a sanitizer's library must come first: full-disk")
         names.remove("full-disk")

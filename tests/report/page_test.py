@@ -156,6 +156,8 @@ def main():
         text = page.read_text(encoding="utf-8")
         check("<img" not in text, "a name that tries to be markup is text")
         check("<script" not in text and "http://" not in text.replace("src=http://198.51", ""), "the page has no script and no address")
+        cells, labelled = text.count("<td"), text.count('<td data-label="')
+        check(cells == labelled > 100, "every figure of a table carries its column's name, for narrow screens")
         if not browser:
             print("skipped: no chromium here (scripts/setup --interop installs it)")
             return 77

@@ -152,9 +152,11 @@ std::filesystem::path model_folder(const std::string& path) {
                        "give the folder of a Hugging Face model, the one that holds config.json");
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json", error))
     throw CommandError(ExitCode::kModelInvalid, ErrorKind::kValue,
-                       fmt::format("{} is no model folder: it has no config.json", path),
                        path.ends_with(".gguf")
-                           ? "turn it into one with 'quanthost convert FILE.gguf OUT'"
+                           ? fmt::format("{} is a GGUF file, and a model folder is needed", path)
+                           : fmt::format("{} is no model folder: it has no config.json", path),
+                       path.ends_with(".gguf")
+                           ? fmt::format("turn it into one: quanthost convert {} OUT", path)
                            : "give the folder that holds config.json beside the weights; "
                              "'quanthost inspect' takes "
                              "a single file");

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 
 #include "host/load/devices.hpp"
+#include "host/load/tensor_bridge.hpp"
+#include "host/text/tokenizer.hpp"
 
 namespace quanthost::cli {
 namespace {
@@ -27,6 +30,16 @@ Progress::Listener stage_bars(const Session& session) {
 // A model that cannot be read is told apart from options that cannot be followed.
 [[noreturn]] void fail_model(const Error& e) {
   throw CommandError(ExitCode::kModelInvalid, e.kind(), e.message(), e.hint());
+}
+
+// Options are checked before anything is read, and their refusals name them.
+void check_option(const char* option, const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& e) {
+    throw CommandError(ExitCode::kUsage, e.kind(), fmt::format("{}: {}", option, e.message()),
+                       e.hint());
+  }
 }
 
 // The headers are read here once more than needed, for the exit code they give.
@@ -53,6 +66,16 @@ void check_devices(const DeviceMapRequest& request) {
 
 LoadOptions load_options(const ModelOptions& options) {
   LoadOptions load;
+  if (!options.max_memory.empty())
+    check_option("--max-memory", [&] {
+      load.max_memory = parse_memory_limits(options.max_memory, default_accelerator());
+    });
+  if (!options.max_queue.empty())
+    check_option("--max-queue", [&] {
+      load.stream.queue_bytes = static_cast<std::uint64_t>(parse_byte_size(options.max_queue));
+    });
+  if (!options.dtype.empty() && options.dtype != "auto")
+    check_option("--dtype", [&] { qh_dtype_named(options.dtype); });
   load.checkpoint = model_folder(options.path);
   check_readable(load.checkpoint);
   load.quantization = options.quant_file.empty()
@@ -60,11 +83,7 @@ LoadOptions load_options(const ModelOptions& options) {
                           : read_user_quantization(options.quant_file);
   load.device_map = parse_device_map(options.device_map, default_accelerator());
   check_devices(load.device_map);
-  if (!options.max_memory.empty())
-    load.max_memory = parse_memory_limits(options.max_memory, default_accelerator());
   load.dtype = options.dtype;
-  if (!options.max_queue.empty())
-    load.stream.queue_bytes = static_cast<std::uint64_t>(parse_byte_size(options.max_queue));
   load.stream.readers = static_cast<unsigned>(std::min(at::get_num_threads(), 4));
   load.offload_folder = options.offload_folder;
   return load;
@@ -106,7 +125,13 @@ LoadedModel LoadSession::plan() {
     return plan_load(session_.plugins(), load_);
   } catch (const Error& e) {
     // Keys and architectures that do not fit are the model's fault, not a plugin's.
-    if (e.kind() == ErrorKind::kKey || e.kind() == ErrorKind::kNotImplemented) fail_model(e);
+    if (e.kind() == ErrorKind::kKey || e.kind() == ErrorKind::kNotImplemented)
+      fail_model(e.message().starts_with("config.json")
+                     ? Error(e.kind(), (load_.checkpoint / e.message()).string(), e.hint())
+                     : e);
+    if (e.message().starts_with(load_.checkpoint.string() + ": ")) fail_model(e);
+    if (e.message().starts_with("--set: "))
+      throw CommandError(ExitCode::kUsage, e.kind(), e.message(), e.hint());
     throw;
   }
 }
@@ -116,6 +141,16 @@ LoadSession::~LoadSession() {
     if (!trace_file_.empty()) trace_.write(trace_file_);
   } catch (const Error& e) {
     session_.report(e);
+  }
+}
+
+text::Tokenizer load_tokenizer(const std::string& model) {
+  try {
+    return text::Tokenizer::load(model_folder(model));
+  } catch (const CommandError&) {
+    throw;
+  } catch (const Error& e) {
+    fail_model(e);
   }
 }
 

@@ -10,6 +10,10 @@
 #include "host/cli/model_verbs/model_verb.hpp"
 #include "host/load/loader.hpp"
 
+namespace quanthost::text {
+class Tokenizer;
+}
+
 namespace quanthost::cli {
 
 // What the user may say about a load.
@@ -51,6 +55,9 @@ struct OpenedModel {
   model::Model* model = nullptr;  // loaded's
   double load_seconds = 0;
 };
+
+// To be asked for before the model: a folder without one is refused before anything large is read.
+text::Tokenizer load_tokenizer(const std::string& model);
 
 OpenedModel open_model(Session& session, const ModelOptions& options);
 

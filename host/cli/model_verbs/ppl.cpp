@@ -15,9 +15,9 @@ struct Options {
 
 int ppl(Session& session, const Options& options) {
   const c10::InferenceMode no_gradients;
-  const OpenedModel opened = open_model(session, options.model);
   const std::vector<text::TokenId> ids =
-      text::Tokenizer::load(opened.folder).encode(read_text_file(options.file));
+      load_tokenizer(options.model.path).encode(read_text_file(options.file));
+  const OpenedModel opened = open_model(session, options.model);
   const model::PerplexityOptions windows{parse_integer("--window", options.window, 2),
                                          parse_integer("--stride", options.stride, 0)};
   const model::Perplexity p = model::perplexity(*opened.model, {ids.begin(), ids.end()}, windows,

@@ -15,7 +15,7 @@ int quantize(Session& session, const QuantizeFlags& flags) {
   LoadedModel loaded = work.plan();
   if (!loaded.quantizer) {
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "quantize needs a method",
-                       "add --method ID or --quant FILE");
+                       "add --method ID ('quanthost methods' lists them) or --quant FILE");
   }
   // Without a method, what is quantized already is saved again as it is.
   const bool method_given = !flags.method.empty() || !flags.quant_file.empty();

@@ -55,8 +55,8 @@ int run(Session& session, const Options& options) {
   if (options.prompt.empty())
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "run needs a prompt", "add -p TEXT");
   const c10::InferenceMode no_gradients;
+  const text::Tokenizer tokenizer = load_tokenizer(options.model.path);
   const OpenedModel opened = open_model(session, options.model);
-  const text::Tokenizer tokenizer = text::Tokenizer::load(opened.folder);
   const model::GenerationOptions generation = generation_of(options, *opened.checkpoint);
   const auto print = [&](std::size_t, std::string_view piece) {
     if (!session.json()) std::fwrite(piece.data(), 1, piece.size(), stdout);

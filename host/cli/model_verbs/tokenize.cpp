@@ -3,6 +3,7 @@
 #include <string>
 
 #include "host/cli/model_verbs/model_verb.hpp"
+#include "host/cli/model_verbs/open_model.hpp"
 #include "host/text/tokenizer.hpp"
 
 namespace quanthost::cli {
@@ -30,7 +31,7 @@ void for_each_line(Body&& body) {
 }
 
 int tokenize(Session& session, const Options& options) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(model_folder(options.model));
+  const text::Tokenizer tokenizer = load_tokenizer(options.model);
   const auto special = options.bare ? text::SpecialTokens::kOmit : text::SpecialTokens::kAdd;
   if (!options.text.empty()) {
     session.print(Json(tokenizer.encode(options.text, special)).dump());
@@ -46,7 +47,7 @@ int tokenize(Session& session, const Options& options) {
 }
 
 int detokenize(Session& session, const Options& options) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(model_folder(options.model));
+  const text::Tokenizer tokenizer = load_tokenizer(options.model);
   const auto special = options.bare ? text::SpecialTokens::kOmit : text::SpecialTokens::kAdd;
   for_each_line([&](const std::string& line) {
     std::vector<text::TokenId> ids;

@@ -1,6 +1,7 @@
 #include "host/report/page.hpp"
 
 #include <algorithm>
+#include <cctype>
 
 #include "host/report/charts.hpp"
 
@@ -45,7 +46,7 @@ details { margin-top: 10px; } summary { cursor: pointer; color: var(--after); pa
 /* A phone shows each row as a card: the name, then one line for each figure. */
 @media (max-width: 560px) {
   table, tbody, tr, td { display: block; } tr.head { display: none; }
-  dl { grid-template-columns: 1fr 1fr; } svg text { font-size: 13px; }
+  dl { grid-template-columns: 1fr 1fr; } dd { font-size: .9rem; } svg text { font-size: 13px; }
   tr { border-top: 1px solid var(--line); padding: 6px 0; }
   td { border: 0; padding: 1px 0; display: flex; justify-content: space-between; gap: 12px; white-space: normal; }
   td::before { content: attr(data-label); color: var(--soft); }
@@ -99,6 +100,25 @@ std::string block_of(const std::string& name) {
   return name;
 }
 
+// Embeddings are many times a block: on one scale with them nothing of a block would be seen. What
+// lies outside of the blocks leaves the chart and is told instead.
+std::string outside_of_blocks(std::vector<Bar>& bars, bool changed) {
+  const auto is_block = [](const Bar& bar) {
+    return std::isdigit(static_cast<unsigned char>(bar.label.back()));
+  };
+  if (std::none_of(bars.begin(), bars.end(), is_block)) return {};
+  double before = 0, after = 0;
+  for (const Bar& bar : bars) {
+    if (is_block(bar)) continue;
+    before += bar.first;
+    after += bar.second;
+  }
+  std::erase_if(bars, [&](const Bar& bar) { return !is_block(bar); });
+  return fmt::format(
+      "<p>The blocks are drawn; outside of them (embeddings, norms, head) lie {}{} MB.</p>\n",
+      changed && before != after ? megabytes(before) + " MB, now " : "", megabytes(after));
+}
+
 std::string sizes_sentence(double before, double after, bool both) {
   if (!both)
     return fmt::format("<p>{} MB as stored. Give the dense model first for a comparison.</p>\n",
@@ -131,7 +151,10 @@ std::string sizes_section(const std::vector<LayerSize>& layers) {
                         ? fmt::format("{:.2f}x", layer.before / layer.after)
                         : "-"});
   }
-  std::string body = sizes_sentence(before, after, both) + legend(changed ? "before" : "", "after");
+  for (Bar& block : blocks)
+    if (block.label.empty()) block.label = "model";
+  std::string body = sizes_sentence(before, after, both) + outside_of_blocks(blocks, changed) +
+                     legend(changed ? "before" : "", "after");
   if (!changed)  // one bar a block says it all
     for (Bar& block : blocks) block.first = 0;
   body += paired_bars(blocks, "Bytes of each block");

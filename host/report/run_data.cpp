@@ -44,7 +44,8 @@ void add_load(RunData& data, const Json& document) {
   add_fact(data, "Architecture", text(document, "architecture"));
   add_fact(data, "Method", method.empty() ? "none" : method);
   add_fact(data, "Element type", text(document, "dtype"));
-  add_fact(data, "Read", megabytes(number(document, "bytes_read")));
+  const double read = number(document, "bytes_read");
+  add_fact(data, "Read", read > 0 ? megabytes(read) : "nothing: mapped where it lies");
   add_fact(data, "Model in memory", megabytes(number(document, "model_bytes")));
   add_fact(data, "Load time", fmt::format("{:.3f} s", number(document, "seconds")));
   add_fact(data, "Peak memory of the process", megabytes(number(document, "peak_rss_bytes")));

@@ -144,6 +144,13 @@ MethodResult measure(Session& session, const Options& options, const std::string
     result.method = opened.loaded->quantizer->config().spec->method;
   result.dtype = name_of(to_qh_dtype(opened.loaded->dtype));
   result.model_bytes = opened.loaded->stats.model_bytes;
+  const std::int64_t positions = opened.model->config().max_positions;
+  if (positions > 0 && prompt_tokens + generation.max_new_tokens > positions)
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
+                       fmt::format("a prompt of {} tokens and {} new ones do not fit: the model "
+                                   "takes {} positions",
+                                   prompt_tokens, generation.max_new_tokens, positions),
+                       "choose a shorter --prompt-tokens or --new-tokens");
   const auto prompt = prompt_of(prompt_tokens, opened.model->config().vocab_size);
   model::GenerationOptions warm_up;
   warm_up.max_new_tokens = 2;

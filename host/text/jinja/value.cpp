@@ -45,7 +45,9 @@ template <typename Items, typename WriteOne>
 void write_members(const Items& items, std::string_view brackets, int indent, int depth,
                    std::string& out, WriteOne write_one) {
   const auto new_line = [&](int level) {
-    if (indent >= 0) out.append("\n").append(static_cast<std::size_t>(indent * level), ' ');
+    if (indent >= 0)
+      out.append("\n").append(static_cast<std::size_t>(indent) * static_cast<std::size_t>(level),
+                              ' ');
   };
   out += brackets[0];
   for (std::size_t i = 0; i < items.size(); ++i) {

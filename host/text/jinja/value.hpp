@@ -42,9 +42,8 @@ struct Dict {
 class Value {
  public:
   Value() = default;  // Undefined
-  template <typename T>
-  requires(!std::is_same_v<std::decay_t<T>, Value>) Value(T&& content)
-      : content_(std::forward<T>(content)) {}  // NOLINT(google-explicit-constructor)
+  template <typename T, typename = std::enable_if_t<!std::is_same_v<std::decay_t<T>, Value>>>
+  Value(T&& content) : content_(std::forward<T>(content)) {}  // NOLINT(google-explicit-constructor)
   static Value list(List items) { return Value(std::make_shared<List>(std::move(items))); }
   static Value dict(Dict items) { return Value(std::make_shared<Dict>(std::move(items))); }
   static Value function(Function f) { return Value(std::make_shared<Function>(std::move(f))); }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/pair_codes.hpp"
+#include "cpu/pair_input.hpp"
 
 namespace quanthost::gptq {
 namespace {
@@ -18,92 +19,6 @@ constexpr std::int64_t kBlockRows = std::max(kChunkRows4Bits, kBlockChunks* kChu
 // first, which holds few that lie this far apart.
 constexpr std::int64_t kFarAhead = 24, kAhead = 6;
 constexpr int kDirectRows = 4;  // up to here several vectors of outputs share the inputs
-
-inline __m512 dot(__m512 sum, __m512i a, __m512i b) {
-  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-}
-
-// The tokens [begin, end), whose rows lie together.
-struct Chunk {
-  std::int64_t begin, end;
-};
-inline Chunk chunk_of(const PairArgs& a, std::int64_t c) {
-  return {a.product.batch * c / a.chunks, a.product.batch * (c + 1) / a.chunks};
-}
-inline Chunk chunk_with(const PairArgs& a, std::int64_t token) {
-  const std::int64_t c = token * a.chunks / a.product.batch;
-  const Chunk chunk = chunk_of(a, c);
-  return token < chunk.end ? chunk : chunk_of(a, c + 1);
-}
-inline std::uint32_t* pairs_of(const PairArgs& a, const Chunk& chunk) {
-  return a.pairs + chunk.begin * a.parts * ceil_div(a.product.weight.inputs, kSlab) * kPairs;
-}
-inline float* sums_of(const PairArgs& a, const Chunk& chunk) {
-  return a.sums + chunk.begin * a.parts * a.run_count;
-}
-
-// -- input ---------------------------------------------------------------------------------------
-
-// 32 floats in order become the sixteen pairs of a slab; values are exact in bfloat16.
-inline __m512i as_pairs(__m512 low, __m512 high) {
-  const __m512i halves = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
-  alignas(64) static constexpr std::uint16_t kOrder[32] = {
-      0,  4,  1,  5,  2,  6,  3,  7,  8,  12, 9,  13, 10, 14, 11, 15,
-      16, 20, 17, 21, 18, 22, 19, 23, 24, 28, 25, 29, 26, 30, 27, 31};
-  return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), halves);
-}
-
-// Rows of one token in its chunk.
-struct TokenRows {
-  std::uint32_t* pairs;  // of slab 0; a slab further is `stride` rows further
-  float* sums;           // of run 0
-  std::int64_t stride;
-};
-
-inline void stage_slab(const PairArgs& a, const TokenRows& to, std::int64_t slab, std::int64_t run,
-                       __m512 low, __m512 high) {
-  const __m512i ones = _mm512_set1_epi32(0x3f803f80);
-  for (std::int64_t part = 0; part < a.parts; ++part) {
-    const __m512i pairs = as_pairs(low, high);
-    _mm512_store_si512(to.pairs + (slab * to.stride + part) * kPairs, pairs);
-    to.sums[run * to.stride + part] += _mm512_reduce_add_ps(dot(_mm512_setzero_ps(), pairs, ones));
-    const auto rounded = [](__m512 v) { return round_to<BFloat16>(Floats{v}).v; };
-    low = _mm512_sub_ps(low, rounded(low));
-    high = _mm512_sub_ps(high, rounded(high));
-  }
-}
-
-template <typename T>
-inline void stage_token(const PairArgs& a, std::int64_t token) {
-  const Matrix& w = a.product.weight;
-  const T* from = static_cast<const T*>(a.product.input) + token * w.inputs;
-  const Chunk chunk = chunk_with(a, token);
-  const std::int64_t row = (token - chunk.begin) * a.parts;
-  const TokenRows to{pairs_of(a, chunk) + row * kPairs, sums_of(a, chunk) + row,
-                     (chunk.end - chunk.begin) * a.parts};
-  for (std::int64_t run = 0; run < a.run_count; ++run) {
-    for (std::int64_t part = 0; part < a.parts; ++part) to.sums[run * to.stride + part] = 0.0f;
-    for (std::int64_t slab = a.runs[run].begin; slab < a.runs[run].end; ++slab) {
-      const std::int64_t k = slab * kSlab, count = smaller(kSlab, w.inputs - k);
-      if (!w.input_order && count == kSlab) {
-        stage_slab(a, to, slab, run, load(from + k).v, load(from + k + 16).v);
-        continue;
-      }
-      alignas(64) float values[kSlab] = {};
-      for (std::int64_t i = 0; i < count; ++i)
-        values[i] = to_float(from[w.input_order ? w.input_order[k + i] : k + i]);
-      stage_slab(a, to, slab, run, load(values).v, load(values + 16).v);
-    }
-  }
-}
-
-inline void stage_tokens(const PairArgs& a, std::int64_t begin, std::int64_t end) {
-  with_type(a.product.type, [&](auto tag) {
-    for (std::int64_t t = begin; t < end; ++t) stage_token<decltype(tag)>(a, t);
-  });
-}
-
-// -- products ------------------------------------------------------------------------------------
 
 inline __m512 with_grid(__m512 total, __m512 dots, const Grid16& grid, float sum) {
   const __m512 shifted = _mm512_fmadd_ps(grid.shift, _mm512_set1_ps(sum), dots);

@@ -38,7 +38,7 @@ foreach(_backend ${QUANTHOST_BACKENDS})
       set(_separate EXCLUDE_FROM_ALL)
     endif()
     install(DIRECTORY ${QUANTHOST_PLUGIN_OUTPUT_DIRECTORY}/ DESTINATION ${_plugin_dir} COMPONENT ${_component} ${_separate}
-            FILES_MATCHING PATTERN "qh_${_backend}*.so" PATTERN "*_emulated.so" EXCLUDE
+            FILES_MATCHING PATTERN "qh_${_backend}*.so" PATTERN "${_backend}.so" PATTERN "*_emulated.so" EXCLUDE
             REGEX "/plugins/[a-z0-9]+$" EXCLUDE)
   endforeach()
 endforeach()

@@ -53,7 +53,8 @@ def look_into_debs(folder):
     check("libyaml-cpp" in field(debs["quanthost-host"], "Depends"), "quanthost-host forgets the libraries it needs")
     for path, owner in {"./usr/bin/quanthost": "quanthost", "./usr/lib/libquanthost.so.0": "quanthost-host",
                         "./usr/include/quanthost/abi.h": "quanthost-sdk", "./usr/include/quanthost/quanthost.h": "quanthost-host",
-                        "./usr/lib/quanthost/plugins/qh_bnb4.so": "quanthost-plugin-bnb4"}.items():
+                        "./usr/lib/quanthost/plugins/qh_bnb4.so": "quanthost-plugin-bnb4",
+                        "./usr/lib/quanthost/plugins/gptq.so": "quanthost-plugin-gptq"}.items():
         found = [key for key in owners if key.split(" -> ")[0] == path]
         check(found and owners[found[0]] == owner, f"{path} is not in {owner}")
 

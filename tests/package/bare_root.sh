@@ -54,7 +54,7 @@ try() {
   step "$quanthost plugins list"
   inside "$quanthost" plugins list | tee "$root/tmp/list"
   for backend in bnb4 quanto gptq; do
-    grep -q "^ok .*org.quanthost.$backend" "$root/tmp/list" || { echo "the $backend backend is not listed as ok"; exit 1; }
+    grep -q "^ok  *org.quanthost.$backend " "$root/tmp/list" || { echo "the $backend backend is not listed as ok"; exit 1; }
   done
   if inside "$quanthost" --help | grep -q doctor; then
     step "$quanthost doctor"

@@ -36,7 +36,7 @@ def output(*command):
 
 listing = output(args.prefix / "bin" / "quanthost", "plugins", "list")
 print(listing)
-for plugin in ("org.quanthost.bnb4", "org.quanthost.quanto"):
+for plugin in ("org.quanthost.bnb4 ", "org.quanthost.quanto ", "org.quanthost.gptq "):
     if plugin not in listing:
         sys.exit(f"the installed command does not find the installed plugin {plugin}")
 if "emulated" in listing:

@@ -200,7 +200,8 @@ class LayerErrors:
     def of(self, quantized):
         errors = {}
         for name, weight in self.weights.items():
-            missed, h = weight - quantized[name], self.hessians[name]
+            values = quantized[name][:, :weight.shape[1]]  # some tools fill up a short last group
+            missed, h = weight - values, self.hessians[name]
             errors[name] = (((missed @ h) * missed).sum() / ((weight @ h) * weight).sum()).item()
         return errors
 

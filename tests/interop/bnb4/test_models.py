@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 from types import SimpleNamespace
 
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
@@ -18,7 +19,9 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
-from safetensors import safe_open
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from saved_models import assert_same_tensors, difference, quantization_config  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SMOLLM2 = pathlib.Path(os.environ.get("QUANTHOST_SMOLLM2", ROOT / "models/smollm2"))
@@ -96,33 +99,6 @@ def their_logits(folder):
 def our_logits(folder, out):
     quanthost("forward", folder, "--ids", ",".join(map(str, IDS)), "--dtype", "float32", "--out", out)
     return safetensors.torch.load_file(out)["logits"]
-
-
-def difference(actual, expected):
-    assert actual.shape == expected.shape
-    return ((actual - expected).abs().max() / expected.abs().max()).item()
-
-
-def stored(folder):
-    """Every tensor as its type, shape and bytes."""
-    tensors = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for key in file.keys():
-                tensor = file.get_tensor(key)
-                raw = tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-                tensors[key] = (tensor.dtype, tuple(tensor.shape), raw)
-    return tensors
-
-
-def assert_same_tensors(actual, expected):
-    actual, expected = stored(actual), stored(expected)
-    assert actual.keys() == expected.keys()
-    assert [key for key in expected if actual[key] != expected[key]] == []
-
-
-def quantization_config(folder):
-    return json.loads((folder / "config.json").read_text())["quantization_config"]
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)

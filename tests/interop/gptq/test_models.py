@@ -7,9 +7,11 @@ code at first use.
 
 import json
 import os
+import pathlib
 import random
 import shutil
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -22,10 +24,12 @@ import safetensors.torch
 import torch
 import transformers
 from gptqmodel import BACKEND, GPTQModel
-from safetensors import safe_open
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from saved_models import assert_same_tensors, difference, quantization_config, stored  # noqa: E402
 
 TOLERANCE = 1e-3  # largest difference of logits over the largest logit
 IDS = [3, 17, 42, 5, 60, 11, 8, 29, 33, 2, 51, 7]
@@ -146,33 +150,6 @@ def in_gptqmodel(folder):
 def our_logits(folder, out):
     quanthost("forward", folder, "--ids", ",".join(map(str, IDS)), "--dtype", "float32", "--out", out)
     return safetensors.torch.load_file(out)["logits"]
-
-
-def difference(actual, expected):
-    assert actual.shape == expected.shape
-    return ((actual - expected).abs().max() / expected.abs().max()).item()
-
-
-def stored(folder):
-    """Every tensor as its type, shape and bytes."""
-    tensors = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for key in file.keys():
-                tensor = file.get_tensor(key)
-                raw = tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-                tensors[key] = (tensor.dtype, tuple(tensor.shape), raw)
-    return tensors
-
-
-def assert_same_tensors(actual, expected):
-    actual, expected = stored(actual), stored(expected)
-    assert actual.keys() == expected.keys()
-    assert [key for key in expected if actual[key] != expected[key]] == []
-
-
-def quantization_config(folder):
-    return json.loads((folder / "config.json").read_text())["quantization_config"]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=case_name)

@@ -19,8 +19,8 @@ void give(const at::Tensor& result, const qh_tensor* out, const char* what) {
   at::Tensor to = alias(*out);
   if (to.sizes() != result.sizes() || to.scalar_type() != result.scalar_type())
     fail(ErrorKind::kValue, "{}: the output is {} {}, the result {} {}", what,
-         c10::toString(to.scalar_type()), c10::str(to.sizes()),
-         c10::toString(result.scalar_type()), c10::str(result.sizes()));
+         c10::toString(to.scalar_type()), c10::str(to.sizes()), c10::toString(result.scalar_type()),
+         c10::str(result.sizes()));
   to.copy_(result);
 }
 

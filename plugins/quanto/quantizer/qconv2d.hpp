@@ -1,4 +1,5 @@
-// optimum-quanto's QConv2d: a convolution with a quantized weight. Its input stays a float, as there.
+// optimum-quanto's QConv2d: a convolution with a quantized weight. Its input stays a float, as
+// there.
 #pragma once
 
 #include "quantizer/weighted_module.hpp"

@@ -12,13 +12,14 @@ constexpr std::string_view kWeightPrefix = "weight.";
 
 }  // namespace
 
-WeightedModule::WeightedModule(const qh::Host& host, KernelPackages& packages,
-                               RecentScales& recent, const WeightSpec& spec)
+WeightedModule::WeightedModule(const qh::Host& host, KernelPackages& packages, RecentScales& recent,
+                               const WeightSpec& spec)
     : QModule(host, packages, Activations(spec.activations, spec.dtype, recent)),
       spec_(spec),
       weight_(spec.weights, spec.shape) {}
 
-void WeightedModule::quantize_rows(const qh::Exec& exec, qh::TensorView dense, std::int64_t row_begin) {
+void WeightedModule::quantize_rows(const qh::Exec& exec, qh::TensorView dense,
+                                   std::int64_t row_begin) {
   weight_.quantize(exec, kernels(exec), spec_.optimizer, dense, row_begin);
 }
 
@@ -58,9 +59,9 @@ void WeightedModule::set_param(const qh::Exec& exec, std::string_view name, qh::
   if (!is_weight && !(name == "bias" && spec_.has_bias)) throw no_param(name);
   const std::vector<std::int64_t> shape = is_weight ? spec_.shape : std::vector{spec_.shape[0]};
   if (value.view().shape() != shape)
-    throw Error(QH_ERR_VALUE,
-                "'" + std::string(name) + "' has shape " + shape_text(value.view().shape()) +
-                    "; this layer has " + shape_text(shape));
+    throw Error(QH_ERR_VALUE, "'" + std::string(name) + "' has shape " +
+                                  shape_text(value.view().shape()) + "; this layer has " +
+                                  shape_text(shape));
   (is_weight ? dense_ : bias_) = exec.converted(std::move(value), value.view().dtype());
 }
 

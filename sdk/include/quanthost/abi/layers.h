@@ -1,5 +1,6 @@
-/* qh.layers/1: layers in floats that a module class may need around its quantized weight and that no
- * method computes in its own way: the host's implementation, on whatever device the tensors lie. */
+/* qh.layers/1: layers in floats that a module class may need around its quantized weight and that
+ * no method computes in its own way: the host's implementation, on whatever device the tensors lie.
+ */
 #ifndef QUANTHOST_ABI_LAYERS_H
 #define QUANTHOST_ABI_LAYERS_H
 

@@ -11,6 +11,7 @@
  *     abi/services.h   what the host offers: tensors, model, checkpoint, packages, threads, log,
  *                      progress, linear algebra, calibration, text
  *     abi/forward.h    one more of these: the whole model over a data set
+ *     abi/layers.h     and another: layers in floats, computed by the host
  *
  * Kernel packages have headers of their own under packages/. C++ authors include plugin.hpp
  * instead, which includes this.
@@ -20,6 +21,7 @@
 
 #include <quanthost/abi/base.h>
 #include <quanthost/abi/forward.h>
+#include <quanthost/abi/layers.h>
 #include <quanthost/abi/module.h>
 #include <quanthost/abi/plugin.h>
 #include <quanthost/abi/quantizer.h>

@@ -1,4 +1,5 @@
 // NVIDIA GPUs through the driver's own API, so that the host links no CUDA library.
+#include <bit>
 #include <optional>
 
 #include "host/devices/cuda_driver.hpp"
@@ -29,7 +30,7 @@ class CudaAllocator : public DeviceAllocator {
         has_pools_ ? driver_.allocate_on_stream(&memory, at_least_one, stream)
                    : driver_.allocate(&memory, at_least_one);
     driver_.check(result, fmt::format("allocating {} bytes of CUDA memory", bytes).c_str());
-    return reinterpret_cast<void*>(memory);
+    return std::bit_cast<void*>(memory);
   }
 
   void release(void* memory, void* stream) noexcept override {
@@ -199,6 +200,7 @@ class CudaProvider : public DeviceProvider {
       fail(ErrorKind::kRuntime,
            "the CUDA driver shows no device (CUDA_VISIBLE_DEVICES may hide them)");
     std::vector<DeviceInfo> all;
+    all.reserve(static_cast<std::size_t>(count));
     for (int index = 0; index < count; ++index) all.push_back(describe(driver, index));
     return all;
   }

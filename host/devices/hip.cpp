@@ -171,6 +171,7 @@ class HipProvider : public DeviceProvider {
     if (result == HipRuntime::kNoDevice || (result == 0 && count == 0)) refuse_without_device();
     runtime.check(result, "counting the HIP devices");
     std::vector<DeviceInfo> all;
+    all.reserve(static_cast<std::size_t>(count));
     for (int index = 0; index < count; ++index) all.push_back(describe(runtime, index));
     return all;
   }

@@ -170,7 +170,7 @@ TrustVerdict judge_trust(const fs::path& real_path, const std::string& plugin_id
   const std::string hash = has_lists ? sha256_hex(bytes) : std::string();
   if (lists(settings.blocked, plugin_id, hash))
     return {Level::kRefused, "it is blocked in trust.json"};
-  const TrustVerdict signature = judge_signature(bytes, real_path, plugin_id, settings);
+  TrustVerdict signature = judge_signature(bytes, real_path, plugin_id, settings);
   if (signature.level != Level::kUnverified) return signature;
   const bool allowed = std::any_of(
       settings.allowed.begin(), settings.allowed.end(),

@@ -313,6 +313,7 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   place_modules(options, loaded, requested);
   plan_tensors(loaded, loaded.names);
   judge_keys(loaded, options);
+  for (TensorPlan& plan : loaded.plan) plan.copied = !options.map_files;
   loaded.stats.seconds_planning =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return loaded;

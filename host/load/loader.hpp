@@ -25,6 +25,8 @@ struct LoadOptions {
   std::optional<MemoryLimits> max_memory;
   std::string dtype = "auto";
   StreamLimits stream;
+  // False: nothing on the CPU is used where it lies in its file; everything is read into memory.
+  bool map_files = true;
   std::filesystem::path
       offload_folder;  // for parts on disk that are not in the checkpoint as they are
   // Set: the model is only to be saved. Each part that lies on the CPU goes into a file below this
@@ -43,6 +45,7 @@ struct TensorPlan {
   bool quantized;      // goes through create_quantized_param
   std::int64_t row_granularity = 0;
   std::optional<at::ScalarType> cast;  // nothing: stays as stored
+  bool copied = false;  // read into memory of its own, though it could be used where it lies
 };
 
 struct LoadStats {

@@ -44,7 +44,7 @@ void fail_without_offload_folder(const std::string& name) {
 
 bool can_stay_in_file(const TensorPlan& plan) {
   if (plan.device != "disk" && plan.device != "cpu") return false;
-  if (plan.quantized || plan.cast) return false;
+  if (plan.quantized || plan.cast || (plan.copied && plan.device == "cpu")) return false;
   const auto address = reinterpret_cast<std::uintptr_t>(plan.stored->view().data());
   return address % c10::elementSize(to_scalar_type(plan.stored->dtype())) == 0;
 }

@@ -25,8 +25,8 @@ class TensorPlanner {
 
   void plan(const StoredTensor& stored, const std::string& name) {
     loaded_keys_.push_back(name);
-    TensorPlan plan{&stored, name, loaded_.device_map.find(name).value_or("cpu"),
-                    false,   0,    std::nullopt};
+    TensorPlan plan{&stored,      name, loaded_.device_map.find(name).value_or("cpu"), false, 0,
+                    std::nullopt, false};
     if (quantizer_) ask_quantizer(plan);
     const auto known = expected_.find(name);
     const ModelTensor* target = known == expected_.end() ? nullptr : &known->second;

@@ -143,6 +143,7 @@ void TensorStream::read_jobs() {
                              {{"name", job.stored->name()},
                               {"bytes", job.stored_bytes()},
                               {"converted", job.cast.has_value()}});
+      if (job.row_begin == 0) job.stored->will_need();  // cold files come in larger reads
       result.value = read_job(job);
     } catch (const Error& e) {
       result.error =

@@ -149,8 +149,10 @@ TEST_F(EmulatedDevices, GetTheSharesThatLimitsGiveThem) {
 
 TEST_F(EmulatedDevices, NameTheTensorWhenADeviceIsFull) {
   memory(1).limit = 1000;
+  const std::int64_t before = memory(1).live;
   const Error error = error_of([&] { load_model(plugins(), on("emulated:1")); });
   memory(1).limit = ~std::uint64_t{0};
+  EXPECT_EQ(memory(1).live, before);
   EXPECT_EQ(error.kind(), ErrorKind::kMemory) << error.what();
   EXPECT_THAT(error.what(), AllOf(HasSubstr("tensor "), HasSubstr("more than this device has")));
 }
@@ -159,6 +161,79 @@ TEST_F(EmulatedDevices, RefuseADeviceThatDoesNotExistBeforeReading) {
   const Error error = error_of([&] { plan_load(plugins(), on("emulated:7", "")); });
   EXPECT_THAT(error.what(), HasSubstr("emulated:7"));
 }
+
+// Each way to quantize that has kernels for accelerators: warps of 32 lanes on the first device, of
+// 64 on the second.
+struct Quantization {
+  const char* name;
+  const char* method;
+  std::vector<std::string> settings;
+};
+
+void PrintTo(const Quantization& quantization, std::ostream* out) { *out << quantization.name; }
+
+class EmulatedQuantization : public EmulatedDevices,
+                             public testing::WithParamInterface<Quantization> {
+ protected:
+  // Saves below the device's name what the device holds.
+  LoadedModel load_on(const char* device, LoadOptions how) {
+    how.device_map = parse_device_map(device, "cuda");
+    LoadedModel loaded = load_model(plugins(), how);
+    EXPECT_FALSE(loaded.context->plugin_modules().empty());
+    for (const auto& module : loaded.context->plugin_modules())
+      EXPECT_EQ(module->exec().device(), device);
+    save_model(loaded, folder_ / device);
+    return loaded;
+  }
+  LoadOptions quantizing() {
+    LoadOptions how = options(kGoldens / "llama");
+    how.quantization = user_quantization(GetParam().method, GetParam().settings);
+    return how;
+  }
+  void expect_same_bytes(const fs::path& a, const fs::path& b) {
+    for (const char* file : {"model.safetensors", "config.json"})
+      EXPECT_EQ(read_text_file(a / file), read_text_file(b / file)) << a << " " << file;
+  }
+};
+
+TEST_P(EmulatedQuantization, GivesTheBytesOfTheCpu) {
+  for (const char* device : {"cpu", "emulated:0", "emulated:1"}) {
+    load_on(device, quantizing());
+    expect_same_bytes(folder_ / device, folder_ / "cpu");
+  }
+}
+
+TEST_P(EmulatedQuantization, LoadsWhatIsQuantizedAlready) {
+  const fs::path stored = folder_ / "stored";
+  {
+    LoadedModel quantized = load_model(plugins(), quantizing());
+    save_model(quantized, stored);
+  }
+  LoadedModel here = load_on("cpu", options(stored));
+  const at::Tensor wanted = output_of(here, "llama");
+  for (const char* device : {"emulated:0", "emulated:1"}) {
+    LoadedModel there = load_on(device, options(stored));
+    EXPECT_TRUE(there.quantizer->pre_quantized());
+    expect_same_bytes(folder_ / device, stored);
+    EXPECT_LT(relative_error(output_of(there, "llama"), wanted), 1e-4) << device;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Backends, EmulatedQuantization,
+    testing::Values(Quantization{"NF4", "bitsandbytes_4bit", {"bnb_4bit_quant_type=nf4"}},
+                    Quantization{"NF4DoubleQuant",
+                                 "bitsandbytes_4bit",
+                                 {"bnb_4bit_quant_type=nf4", "bnb_4bit_use_double_quant=true"}},
+                    Quantization{"FP4", "bitsandbytes_4bit", {"bnb_4bit_quant_type=fp4"}},
+                    Quantization{"FP4DoubleQuant",
+                                 "bitsandbytes_4bit",
+                                 {"bnb_4bit_quant_type=fp4", "bnb_4bit_use_double_quant=true"}},
+                    Quantization{"QuantoInt8", "quanto", {"weights=int8"}},
+                    Quantization{"QuantoInt4", "quanto", {"weights=int4"}},
+                    Quantization{"QuantoInt2", "quanto", {"weights=int2"}},
+                    Quantization{"QuantoFloat8", "quanto", {"weights=float8"}}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace quanthost

@@ -16,6 +16,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr int kDeepLayers = 12;  // 111 tensors
+constexpr int kManyLayers = 33;  // 300 tensors
 constexpr int kMoments = 50;
 constexpr std::uint64_t kDeepShardBytes = 64 << 10;  // several shards
 
@@ -126,11 +127,12 @@ TEST_F(RecordedLoad, CreatesEachParameterOnceInFileOrderOnItsDevice) {
   EXPECT_EQ(calls_of("create_quantized_param"), wanted);
 }
 
-TEST_F(RecordedLoad, NamesPluginTensorAndFileWhenTheFiftySeventhTensorFails) {
-  const fs::path deep = deep_llama(kDeepLayers, kDeepShardBytes);
+TEST_F(RecordedLoad, NamesPluginTensorAndFileWhenTheFiftySeventhOf300TensorsFails) {
+  const fs::path deep = deep_llama(kManyLayers, kDeepShardBytes);
   std::string name, file;
   {
     const LoadedModel planned = plan_load(plugins(), recorded(deep));
+    ASSERT_EQ(planned.plan.size(), 300u);
     std::size_t at = 56;
     while (!planned.plan.at(at).quantized) ++at;
     name = planned.plan[at].name;
@@ -141,7 +143,7 @@ TEST_F(RecordedLoad, NamesPluginTensorAndFileWhenTheFiftySeventhTensorFails) {
   EXPECT_EQ(error.kind(), ErrorKind::kRuntime);
   EXPECT_THAT(error.what(), AllOf(HasSubstr("test.recording"), HasSubstr(name), HasSubstr(file),
                                   HasSubstr("this parameter was to fail")));
-  expect_all_released(kDeepLayers * 7);
+  expect_all_released(kManyLayers * 7);
 }
 
 TEST_F(RecordedLoad, NamesThePluginThatAnswersWithAStatusOfNoMeaning) {

@@ -1,4 +1,6 @@
 // A real plugin quantizes real (small) checkpoints while they load, through the whole pipeline.
+#include <fcntl.h>
+
 #include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
@@ -71,6 +73,22 @@ TEST_F(LoadPipeline, DequantizesToAPlainModelWithoutAQuantizationConfig) {
   LoadedModel again = load_model(plugins(), options(folder_ / "dense"));
   EXPECT_EQ(again.quantizer, nullptr);
   EXPECT_FALSE(again.context->config().contains("quantization_config"));
+}
+
+TEST_F(LoadPipeline, HoldsNothingOfTheFilesWhenToldNotToMapThem) {
+  const fs::path model = copy_of("llama");
+  LoadOptions how = options(model);
+  how.map_files = false;
+  LoadedModel copied = load_model(plugins(), how);
+  EXPECT_EQ(copied.stats.bytes_read, copied.checkpoint->total_bytes());
+  const fs::path file = model / "model.safetensors";
+  const std::string zeros(fs::file_size(file), '\0');
+  const int overwritten = ::open(file.c_str(), O_WRONLY);
+  ASSERT_EQ(::pwrite(overwritten, zeros.data(), zeros.size(), 0),
+            static_cast<ssize_t>(zeros.size()));
+  ::close(overwritten);
+  const at::Tensor wanted = stored(kGoldens / "llama/expected.safetensors", "output");
+  EXPECT_LT(relative_error(output_of(copied, "llama"), wanted), 1e-4);
 }
 
 TEST_F(LoadPipeline, KeepsPartsOnDiskWithoutQuantizingTwice) {

@@ -1,9 +1,7 @@
 // Quantizing a checkpoint into another one part by part: same bytes, nothing left when it fails.
-#include <signal.h>
-#include <sys/resource.h>
-
 #include <set>
 
+#include "tests/load/file_size_limit.hpp"
 #include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
@@ -115,25 +113,6 @@ TEST_F(SpooledSave, LeavesNothingWhenItIsCancelled) {
     EXPECT_EQ(open_files_below(folder_), 0u) << stage;
   }
 }
-
-// A file may not grow beyond this: for the process that writes, as good as a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    before_ = ::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &limit_);
-    const rlimit low{bytes, limit_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &low);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &limit_);
-    ::signal(SIGXFSZ, before_);
-  }
-
- private:
-  rlimit limit_{};
-  void (*before_)(int);
-};
 
 TEST_F(SpooledSave, LeavesNothingAndSaysWhyWhenTheDiskIsFull) {
   fs::create_directories(folder_ / "out");

@@ -64,6 +64,20 @@ void check_devices(const DeviceMapRequest& request) {
   }
 }
 
+// A method that nobody provides is a plugin that was not found.
+void need_method(PluginHost& plugins, const std::string& method) {
+  if (method.empty()) return;
+  const std::string id = method.substr(method.rfind('/') + 1);
+  for (const MethodChoice& known : plugins.methods())
+    if (known.spec->method == id) return;
+  try {
+    plugins.find_method(method);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kValue) throw;
+    throw CommandError(ExitCode::kPluginNotFound, e.kind(), e.message(), e.hint());
+  }
+}
+
 LoadOptions load_options(const ModelOptions& options) {
   LoadOptions load;
   if (!options.max_memory.empty())
@@ -86,6 +100,7 @@ LoadOptions load_options(const ModelOptions& options) {
   load.dtype = options.dtype;
   load.stream.readers = static_cast<unsigned>(std::min(at::get_num_threads(), 4));
   load.offload_folder = options.offload_folder;
+  load.map_files = !options.no_mmap;
   return load;
 }
 
@@ -102,6 +117,8 @@ void add_model_options(Verb& verb, ModelOptions& options) {
       .option("--max-memory", options.max_memory, "Limits of devices, e.g. 0=10GiB,cpu=30GiB")
       .option("--dtype", options.dtype, "auto (as stored), float32, bfloat16 or float16")
       .option("--max-queue", options.max_queue, "Most bytes that are read ahead (default: 256MiB)")
+      .flag("--no-mmap", options.no_mmap,
+            "Read every tensor into memory instead of using it where it lies in its file")
       .option("--offload-folder", options.offload_folder,
               "Where parts of the model that lie on disk are kept")
       .option("--trace", options.trace_file, "Write what happened when, in Chrome's trace format")
@@ -121,6 +138,7 @@ LoadSession::LoadSession(Session& session, const ModelOptions& options)
 }
 
 LoadedModel LoadSession::plan() {
+  need_method(session_.plugins(), load_.quantization.method);
   try {
     return plan_load(session_.plugins(), load_);
   } catch (const Error& e) {

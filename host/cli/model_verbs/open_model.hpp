@@ -21,6 +21,7 @@ struct ModelOptions {
   std::string path, method, quant_file, device_map, max_memory, dtype = "auto", max_queue,
                                                                 trace_file, threads, offload_folder;
   std::vector<std::string> settings;
+  bool no_mmap = false;
 };
 void add_model_options(Verb& verb, ModelOptions& options);
 

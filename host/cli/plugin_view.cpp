@@ -25,6 +25,7 @@ OrderedJson to_json(const QuantizerSpec& spec) {
                       {"default", field.default_value},
                       {"choices", field.choices},
                       {"nullable", field.nullable},
+                      {"exact", field.exact},
                       {"loading", field.loading},
                       {"help", field.help}});
   }

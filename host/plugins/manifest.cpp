@@ -56,6 +56,7 @@ ConfigField parse_config_field(const OrderedJson& entry, const std::string& wher
          fields.at("type"), field.type);
   }
   field.nullable = fields.flag("nullable");
+  field.exact = fields.flag("exact");
   field.loading = fields.flag("loading");
   field.min = optional_number(fields, "min");
   field.max = optional_number(fields, "max");
@@ -193,12 +194,26 @@ bool is_plugin_id(std::string_view text) {
          std::isalnum(static_cast<unsigned char>(text.front()));
 }
 
+// The kinds are those of transformers' config classes, which look a dtype up without asking for its
+// type and compare with their choices.
+void ConfigField::check_type(const OrderedJson& value) const {
+  const std::string found = value.is_null() ? "null" : value.dump();
+  if (!has_type(value, type)) {
+    if (!exact && !choices.empty()) {
+      fail(ErrorKind::kValue, "{}: {} is not one of {}", name, found, OrderedJson(choices).dump());
+    }
+    fail(type == "dtype" ? ErrorKind::kValue : ErrorKind::kType, "{}: found {}, needed {}", name,
+         found, type);
+  }
+  if (exact && type == "float" && !value.is_number_float()) {
+    throw Error(ErrorKind::kType, fmt::format("{}: found {}, needed a float", name, found),
+                fmt::format("write {}.0", found));
+  }
+}
+
 void ConfigField::check(const OrderedJson& value) const {
   if (value.is_null() && nullable) return;
-  if (!has_type(value, type)) {
-    fail(ErrorKind::kType, "{}: found {}, needed {}", name, value.is_null() ? "null" : value.dump(),
-         type);
-  }
+  check_type(value);
   if (!choices.empty() && std::find(choices.begin(), choices.end(), value) == choices.end()) {
     fail(ErrorKind::kValue, "{}: {} is not one of {}", name, value.dump(),
          OrderedJson(choices).dump());

@@ -20,11 +20,17 @@ struct ConfigField {
   std::vector<OrderedJson> choices;
   std::optional<double> min, max;
   bool nullable = false;
+  // A value of another type is a type error, as where a Python class asks for the type: no integer
+  // for a float either. Else it is only a wrong choice where there are choices.
+  bool exact = false;
   bool loading = false;  // may be overridden when a quantized checkpoint is loaded
   std::string help;
 
   // Throws kValue or kType, naming the field, when `value` is not allowed.
   void check(const OrderedJson& value) const;
+
+ private:
+  void check_type(const OrderedJson& value) const;
 };
 
 struct QuantizerSpec {

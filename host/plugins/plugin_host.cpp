@@ -144,7 +144,7 @@ MethodChoice PluginHost::find_method(std::string_view method) {
                 fmt::format("name the plugin too: {}/{}", usable[0].plugin->id(), method));
   }
   if (!unusable.empty()) refuse_unusable(*unusable.front());
-  throw Error(ErrorKind::kImport,
+  throw Error(ErrorKind::kValue,
               fmt::format("no plugin provides the quantization method '{}'", method),
               suggestion(method, names,
                          "put the plugin that does into a directory of 'quanthost plugins paths'"));
@@ -180,7 +180,7 @@ MethodChoice PluginHost::match_checkpoint(const Json& quantization_config) {
   }
   if (unusable) refuse_unusable(*unusable);
   if (method.empty()) fail(ErrorKind::kValue, "quantization_config has no quant_method");
-  throw Error(ErrorKind::kImport,
+  throw Error(ErrorKind::kValue,
               fmt::format("no plugin loads checkpoints with quant_method '{}'", method),
               "put the plugin that does into a directory of 'quanthost plugins paths'; "
               "'quanthost methods' shows what is there");

@@ -85,8 +85,8 @@ class PluginHost {
   const PluginRecord& find_plugin(const std::string& id_or_file);
 
   // "bitsandbytes_4bit", or "org.example.bnb/bitsandbytes_4bit" when several plugins have it.
-  // Throws kImport when nobody provides it, or with the reason when the plugin that does cannot be
-  // used.
+  // Throws kValue when nobody provides it, as transformers does for a method it does not know, and
+  // kImport or kRuntime with the reason when the plugin that does cannot be used.
   MethodChoice find_method(std::string_view method);
   // The method that loads a checkpoint with this quantization_config: quant_method and every rule
   // of `match` agree; the highest number of rules wins, a tie is an error.

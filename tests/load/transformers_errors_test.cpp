@@ -52,9 +52,8 @@ INSTANTIATE_TEST_SUITE_P(
         Situation{"NeedsAQuantizedModel", ErrorKind::kValue, "was not", "recording_calibrated"},
         Situation{
             "NoQuantMethod", ErrorKind::kValue, "quant_method", "", {}, Json{{"weights", "int8"}}},
-        // A ValueError there; here a method that nobody provides is a plugin that is missing.
         Situation{"UnknownQuantMethod",
-                  ErrorKind::kImport,
+                  ErrorKind::kValue,
                   "aqlm9",
                   "",
                   {},
@@ -87,7 +86,11 @@ INSTANTIATE_TEST_SUITE_P(
                               "bnb_4bit_use_double_quant",
                               kBnb,
                               {"bnb_4bit_use_double_quant=1.5"}},
-                    // There even the integer 6 is none; YAML writes floats without a point too.
+                    Situation{"ThresholdThatIsAnInteger",
+                              ErrorKind::kType,
+                              "write 6.0",
+                              kBnb,
+                              {"llm_int8_threshold=6"}},
                     Situation{"ThresholdThatIsNoNumber",
                               ErrorKind::kType,
                               "llm_int8_threshold",

@@ -104,6 +104,38 @@ TEST(ConfigField, RefusesWhatLiesOutsideOfItsTypeChoicesAndRange) {
   EXPECT_THROW(field.check(3), Error);
 }
 
+ErrorKind kind_of(const ConfigField& field, const OrderedJson& value) {
+  try {
+    field.check(value);
+  } catch (const Error& e) {
+    return e.kind();
+  }
+  ADD_FAILURE() << value.dump() << " was taken";
+  return ErrorKind::kInternal;
+}
+
+// The kinds are those of transformers' config classes.
+TEST(ConfigField, ThatIsExactAsksForTheTypeAndTheOthersForAChoice) {
+  ConfigField threshold;
+  threshold.type = "float";
+  EXPECT_NO_THROW(threshold.check(6));
+  threshold.exact = true;
+  EXPECT_EQ(kind_of(threshold, 6), ErrorKind::kType);
+  EXPECT_NO_THROW(threshold.check(6.0));
+
+  ConfigField code;
+  code.type = "string";
+  code.choices = {"fp4", "nf4"};
+  EXPECT_EQ(kind_of(code, 4), ErrorKind::kValue);
+  code.exact = true;
+  EXPECT_EQ(kind_of(code, 4), ErrorKind::kType);
+  EXPECT_EQ(kind_of(code, "int4"), ErrorKind::kValue);
+
+  ConfigField compute;
+  compute.type = "dtype";
+  EXPECT_EQ(kind_of(compute, 3), ErrorKind::kValue);
+}
+
 TEST(Requirement, ReadsWhatHuggingFaceUsersWrite) {
   EXPECT_EQ(Requirement::parse("accelerate").constraints.text(), "");
   EXPECT_EQ(Requirement::parse("auto-gptq >= 0.4.99, < 1").text(), "auto-gptq>= 0.4.99,< 1");

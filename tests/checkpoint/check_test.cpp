@@ -5,6 +5,7 @@
 
 #include "host/base/error.hpp"
 #include "host/checkpoint/describe.hpp"
+#include "host/checkpoint/known_hash.hpp"
 #include "tests/base/temporary_directory.hpp"
 #include "tests/checkpoint/safetensors_bytes.hpp"
 
@@ -137,6 +138,32 @@ TEST(DescribeCheckpoint, KnowsQuantoByItsMap) {
   directory.write("model.safetensors", file_with("I8", "[2]", "ab"));
   directory.write("quanto_qmap.json", R"({"lm_head":{"weights":"qint8","activations":"none"}})");
   EXPECT_EQ(describe_checkpoint(directory.path()).quant_method, "quanto");
+}
+
+TEST(KnownHash, IsTheNameOfAFileInAHuggingFaceCache) {
+  TemporaryDirectory directory;
+  const std::string hash(64, 'a');
+  std::filesystem::create_directories(directory / "models--x/blobs");
+  directory.write("models--x/blobs/" + hash, "content");
+  directory.write("models--x/blobs/" + std::string(40, 'b'), "{}");
+  const auto snapshot = directory.path() / "models--x/snapshots/main";
+  std::filesystem::create_directories(snapshot);
+  std::filesystem::create_symlink("../../blobs/" + hash, snapshot / "model.safetensors");
+  std::filesystem::create_symlink("../../blobs/" + std::string(40, 'b'), snapshot / "config.json");
+  EXPECT_EQ(known_sha256(snapshot / "model.safetensors"), hash);
+  EXPECT_EQ(known_sha256(snapshot / "config.json"), std::nullopt) << "git's hash is another";
+}
+
+TEST(KnownHash, IsWhatADownloadIntoAFolderNoted) {
+  TemporaryDirectory directory;
+  const std::string hash(64, 'c');
+  std::filesystem::create_directories(directory / ".cache/huggingface/download");
+  directory.write("model.safetensors", "content");
+  directory.write("other.safetensors", "content");
+  directory.write(".cache/huggingface/download/model.safetensors.metadata",
+                  std::string(40, '1') + "\n" + hash + "\n1700000000.5\n");
+  EXPECT_EQ(known_sha256(directory.path() / "model.safetensors"), hash);
+  EXPECT_EQ(known_sha256(directory.path() / "other.safetensors"), std::nullopt);
 }
 
 }  // namespace

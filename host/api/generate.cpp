@@ -3,8 +3,7 @@
 
 #include "host/api/model_state.hpp"
 #include "host/text/chat_template.hpp"
-#include "host/text/stop_strings.hpp"
-#include "host/text/stream_decoder.hpp"
+#include "host/text/generated_text.hpp"
 
 namespace quanthost::api {
 namespace {
@@ -70,20 +69,19 @@ class Listener {
  public:
   Listener(const text::Tokenizer& tokenizer, std::vector<std::string> stops,
            const GenerateOptions& options)
-      : decoder_(tokenizer), stops_(std::move(stops)), options_(options) {}
+      : generated_(tokenizer, std::move(stops)), options_(options) {}
 
   bool take(std::int64_t token) {
     token_ = token;
-    show(stops_.push(decoder_.push(static_cast<text::TokenId>(token))));
-    if (stops_.reached()) stopped_ = StopReason::kStopText;
+    show(generated_.push(static_cast<text::TokenId>(token)));
+    if (generated_.stopped()) stopped_ = StopReason::kStopText;
     if (!stopped_ && options_.cancel.cancelled()) stopped_ = StopReason::kCancelled;
     return !stopped_;
   }
   // What was held back comes out at the end.
   void finish() {
     if (stopped_ == StopReason::kCallback) return;
-    show(stops_.push(decoder_.finish()));
-    show(stops_.finish());
+    show(generated_.finish());
   }
   const std::string& text() const { return text_; }
   std::optional<StopReason> stopped() const { return stopped_; }
@@ -95,8 +93,7 @@ class Listener {
     if (options_.on_text && !options_.on_text(piece, token_)) stopped_ = StopReason::kCallback;
   }
 
-  text::StreamDecoder decoder_;
-  text::StopStrings stops_;
+  text::GeneratedText generated_;
   const GenerateOptions& options_;
   std::string text_;
   std::int64_t token_ = -1;

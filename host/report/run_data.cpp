@@ -30,12 +30,25 @@ void add_fact(RunData& data, std::string label, std::string value) {
   if (!value.empty()) data.facts.emplace_back(std::move(label), std::move(value));
 }
 
+void add_errors(RunData& data, const Json& layers) {
+  std::vector<LayerError> errors;
+  for (const Json& layer : layers) {
+    if (!layer.contains("error")) continue;
+    errors.push_back({text(layer, "name"), static_cast<int>(number(layer, "bits")),
+                      static_cast<int>(number(layer, "group_size")), number(layer, "loss"),
+                      number(layer, "rtn_error"), number(layer, "error"),
+                      number(layer, "seconds")});
+  }
+  if (!errors.empty()) data.errors = std::move(errors);  // of one run, told once
+}
+
 void add_layers(RunData& data, const Json& document) {
   if (!document.contains("layers")) return;
   data.layers.clear();
   for (const Json& layer : document.at("layers"))
     data.layers.push_back({text(layer, "name"), text(layer, "class"), number(layer, "bytes_before"),
                            number(layer, "bytes_after"), layer.value("quantized", false)});
+  add_errors(data, document.at("layers"));
 }
 
 void add_load(RunData& data, const Json& document) {
@@ -81,12 +94,7 @@ void add_bench(RunData& data, const Json& document) {
 }
 
 void add_calibration(RunData& data, const Json& document) {
-  for (const Json& layer : document.at("layers")) {
-    data.errors.push_back({text(layer, "name"), static_cast<int>(number(layer, "bits")),
-                           static_cast<int>(number(layer, "group_size")), number(layer, "loss"),
-                           number(layer, "rtn_error"), number(layer, "error"),
-                           number(layer, "seconds")});
-  }
+  add_errors(data, document.at("layers"));
   if (!data.layers.empty()) return;
   for (const Json& layer : document.at("layers"))
     data.layers.push_back({text(layer, "name"), "", number(layer, "bytes_before"),

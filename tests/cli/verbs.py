@@ -3,6 +3,7 @@
 
     tests/cli/verbs.py BUILD [unittest arguments]
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import tempfile
 import unittest
 
 BUILD = pathlib.Path()
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
 EXIT_CODES = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130}
 
 
@@ -83,6 +85,74 @@ class Doctor(Place):
         done = self.run_quanthost("doctor")
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stdout, r"FAIL  settings .*quanthost\.yaml:1: 'thread' is not a setting")
+
+
+class Check(Place):
+    """Files are held against the hash that their download noted."""
+
+    def setUp(self):
+        super().setUp()
+        if not (BUILD / "lib/libquanthost.so").exists():
+            self.skipTest("built without LibTorch")
+        self.model = self.root / "model"
+        shutil.copytree(SOURCE / "tests/model/goldens/llama", self.model)
+        self.tensors = self.model / "model.safetensors"
+        note = self.model / ".cache/huggingface/download/model.safetensors.metadata"
+        note.parent.mkdir(parents=True)
+        note.write_text(f"{'1' * 40}\n{hashlib.sha256(self.tensors.read_bytes()).hexdigest()}\n1700000000.0\n")
+
+    def test_finds_a_single_bit_that_flipped(self):
+        sound = self.json_of("check", "model")
+        self.assertEqual((sound["sound"], sound["files_with_known_hash"]), (True, 1))
+        content = bytearray(self.tensors.read_bytes())
+        content[-100] ^= 1
+        self.tensors.write_bytes(content)
+        done = self.run_quanthost("check", "model")
+        self.assertEqual(done.returncode, 7)
+        self.assertRegex(done.stdout, "model.safetensors: its SHA-256 is .* its bytes have changed")
+
+    def test_has_nothing_to_say_of_a_file_without_a_hash(self):
+        shutil.rmtree(self.model / ".cache")
+        self.assertEqual(self.json_of("check", "model")["files_with_known_hash"], 0)
+
+
+class Quantize(Place):
+    """The JSON of a quantized model tells of each layer, and a report shows it."""
+
+    def setUp(self):
+        super().setUp()
+        if not (BUILD / "lib/libquanthost.so").exists():
+            self.skipTest("built without LibTorch")
+        self.model = SOURCE / "tests/model/goldens/llama"
+
+    def quantized_layers(self, *arguments):
+        document = self.json_of("quantize", str(self.model), "out", *arguments)
+        (self.root / "quantize.json").write_text(json.dumps(document))
+        report = self.json_of("report", "quantize.json", "-o", "page.html")
+        self.assertEqual(report["layers"], len(document["layers"]))
+        return [layer for layer in document["layers"] if layer["quantized"]], (self.root / "page.html").read_text()
+
+    def test_tells_the_size_of_each_layer_before_and_after(self):
+        self.drop()
+        layers, page = self.quantized_layers("--method", "absmax8")
+        self.assertEqual(len(layers), 14)
+        for layer in layers:
+            self.assertEqual(layer["method"], "absmax8")
+            self.assertLess(layer["bytes_after"], layer["bytes_before"])
+            self.assertIn(layer["name"], page)
+
+    def test_tells_the_errors_that_calibration_found(self):
+        if not (BUILD / "plugins/gptq.so").exists():
+            self.skipTest("gptq was not built")
+        for plugin in ("gptq", "qh_gptq_cpu"):
+            self.drop(plugin)
+        samples = json.dumps([{"input_ids": list(range(start, start + 24))} for start in range(1, 33)])
+        layers, page = self.quantized_layers("--method", "gptq", "--set", "group_size=16", "--set", f"dataset={samples}")
+        self.assertEqual(len(layers), 14)
+        for layer in layers:
+            self.assertEqual((layer["method"], layer["bits"]), ("gptq", 4))
+            self.assertGreater(layer["error"], 0)
+        self.assertIn("Error by layer", page)
 
 
 class Env(Place):

@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "host/cli/model_verbs/layer_sizes.hpp"
 #include "host/cli/model_verbs/open_model.hpp"
 #include "host/load/save.hpp"
 
@@ -35,6 +36,8 @@ int quantize(Session& session, const QuantizeFlags& flags) {
   save.trace = work.trace();
   save_model(loaded, flags.out, save);
   if (session.json()) {
+    OrderedJson layers = layer_sizes(loaded);
+    add_saved_reports(layers, flags.out);
     session.print_json("quantize", {{"out", flags.out},
                                     {"method", loaded.quantizer->config().spec->method},
                                     {"seconds", loaded.stats.seconds},
@@ -42,7 +45,8 @@ int quantize(Session& session, const QuantizeFlags& flags) {
                                     {"model_bytes", loaded.stats.model_bytes},
                                     {"spooled_bytes", loaded.stats.spooled_bytes},
                                     {"peak_queue_bytes", loaded.stats.peak_queue_bytes},
-                                    {"peak_rss_bytes", peak_rss_bytes()}});
+                                    {"peak_rss_bytes", peak_rss_bytes()},
+                                    {"layers", layers}});
   } else {
     session.print(fmt::format("{}: {:.1f} MB became {:.1f} MB in {:.2f} s", flags.out,
                               static_cast<double>(loaded.stats.bytes_read) / 1e6,

@@ -58,14 +58,25 @@ at::Tensor RotaryEmbedding::frequencies_for_length(std::int64_t length) const {
 }
 
 std::pair<at::Tensor, at::Tensor> RotaryEmbedding::angles(const at::Tensor& position_ids,
-                                                          at::ScalarType dtype) {
+                                                          at::ScalarType dtype,
+                                                          std::int64_t length) const {
   at::Tensor inv_freq = inv_freq_;
-  if (rope_.type == "dynamic")
-    inv_freq = frequencies_for_length(position_ids.max().item<std::int64_t>() + 1);
+  if (dynamic())
+    inv_freq =
+        frequencies_for_length(length > 0 ? length : position_ids.max().item<std::int64_t>() + 1);
   const at::Tensor positions = position_ids.to(at::kFloat).unsqueeze(-1);
   const at::Tensor half = positions * inv_freq.to(positions.device());
   const at::Tensor full = at::cat({half, half}, -1);
   return {full.cos().to(dtype), full.sin().to(dtype)};
+}
+
+std::int64_t DynamicRopeLength::next(std::int64_t length) {
+  if (length > kept_) {
+    kept_ = length;
+  } else if (length < trained_) {
+    kept_ = trained_;
+  }
+  return kept_;
 }
 
 at::Tensor rotate(const at::Tensor& states, const at::Tensor& cos, const at::Tensor& sin) {

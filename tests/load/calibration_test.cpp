@@ -130,6 +130,49 @@ TEST_F(Calibration, TakesAJournalThatWasMovedElsewhere) {
   EXPECT_EQ(calls("resumed").size(), 14u);
 }
 
+// The journal belongs to the tensors, not to the files that hold them.
+TEST_F(Calibration, TakesAJournalForACopyOfTheModelInOtherFiles) {
+  const auto with = [&](const fs::path& model) {
+    return calibrating(model, {kTwoSamples, "journal=" + (folder_ / "journal").string()});
+  };
+  const fs::path model = deep_llama(2, std::uint64_t{1} << 30);
+  load_model(plugins(), with(model));
+  const fs::path copy = folder_ / "copy";
+  fs::rename(model, copy);
+  fs::last_write_time(copy / "model.safetensors", fs::file_time_type::clock::now());
+  fs::remove(log());
+  load_model(plugins(), with(copy));
+  EXPECT_EQ(calls("resumed").size(), 14u);
+
+  const fs::path sharded = deep_llama(2, std::uint64_t{32} << 10);
+  ASSERT_FALSE(fs::exists(sharded / "model.safetensors"));
+  fs::remove(log());
+  load_model(plugins(), with(sharded));
+  EXPECT_EQ(calls("resumed").size(), 14u);
+}
+
+TEST_F(Calibration, RefusesTheJournalOfAModelWithOtherWeights) {
+  const fs::path model = copy_of("llama");
+  const auto with_journal =
+      calibrating(model, {kTwoSamples, "journal=" + (folder_ / "journal").string()});
+  load_model(plugins(), with_journal);
+  const fs::path file = model / "model.safetensors";
+  const auto written = fs::last_write_time(file);
+  std::string content = read_text_file(file);
+  content.back() ^= 1;  // one bit, and the same size and time as before
+  write_text_file(file, content);
+  fs::last_write_time(file, written);
+  const Error error = error_of([&] { load_model(plugins(), with_journal); });
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("the journal belongs to another run"),
+                                  HasSubstr("its model differs")));
+  LoadOptions half = with_journal;
+  content.back() ^= 1;
+  write_text_file(file, content);
+  half.dtype = "float16";
+  EXPECT_THAT(error_of([&] { load_model(plugins(), half); }).what(),
+              HasSubstr("its model differs"));
+}
+
 TEST_F(Calibration, GivesTheSameInputsWhenActivationsAreOnDisk) {
   load_model(plugins(), calibrating(kGoldens / "gpt2", dumped_settings({kTwoSamples}, "memory")));
   LoadOptions limited = calibrating(kGoldens / "gpt2", dumped_settings({kTwoSamples}, "disk"));

@@ -8,6 +8,7 @@
 
 #include "host/base/log.hpp"
 #include "host/load/calibration/blocks.hpp"
+#include "host/load/calibration/model_identity.hpp"
 #include "host/load/calibration/row_loop.hpp"
 #include "host/load/devices.hpp"
 #include "host/plugins/signature.hpp"
@@ -63,6 +64,23 @@ void need_text_model(const ModelContext& model) {
               "use a method that needs no calibration");
 }
 
+// Of its parameters that no plugin holds.
+std::string element_type_of(ModelContext& model) {
+  for (const ModelTensor& tensor : model.tensors()) {
+    if (!tensor.plugin && !tensor.is_buffer) return name_of(tensor.dtype);
+  }
+  return "";
+}
+
+// Null: the model rotates nothing, or by frequencies that depend on no length.
+const model::RotaryEmbedding* dynamic_rotary_of(ModelContext& model) {
+  for (const model::ModuleEntry& entry : model::walk_modules(model.root())) {
+    const auto* rotary = dynamic_cast<const model::RotaryEmbedding*>(entry.module);
+    if (rotary && rotary->dynamic()) return rotary;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 CalibrationRun::CalibrationRun(Session& session, ModelContext& model,
@@ -70,6 +88,7 @@ CalibrationRun::CalibrationRun(Session& session, ModelContext& model,
     : model_(model) {
   const c10::InferenceMode inference;
   need_text_model(model);
+  rotary_ = dynamic_rotary_of(model);
   list_blocks(options.block_prefix);
   read_data(options);
   open_journal(session, options);
@@ -101,7 +120,10 @@ void CalibrationRun::read_data(const CalibrationOptions& options) {
       read_calibration_batches(request, [&] { return model_.tokenizers().get(options.tokenizer); });
   const bool learned_positions = config.family->structure == model::Structure::kGpt2 ||
                                  config.family->structure == model::Structure::kOpt;
+  model::DynamicRopeLength lengths(config.max_positions);
   for (CalibrationBatch& batch : batches) {
+    const std::int64_t rope_length =
+        rotary_ ? lengths.next(static_cast<std::int64_t>(batch.front().ids.size())) : 0;
     for (CalibrationRow& row : batch) {
       if (learned_positions && static_cast<std::int64_t>(row.ids.size()) > config.max_positions) {
         throw Error(ErrorKind::kValue,
@@ -109,7 +131,7 @@ void CalibrationRun::read_data(const CalibrationOptions& options) {
                                 row.ids.size(), config.max_positions),
                     "set model_seqlen to at most that, or give shorter samples");
       }
-      rows_.push_back({std::move(row), batches_});
+      rows_.push_back({std::move(row), batches_, rope_length});
     }
     ++batches_;
   }
@@ -124,18 +146,16 @@ void CalibrationRun::open_journal(const Session& session, const CalibrationOptio
   for (auto& [name, value] : method["config"].items()) {
     if (value == Json(options.journal.string())) value = nullptr;
   }
-  Json files = Json::array();
-  if (const Checkpoint* checkpoint = model_.checkpoint()) {
-    for (const auto& file : checkpoint->files()) {
-      const auto changed = std::filesystem::last_write_time(file->path()).time_since_epoch();
-      files.push_back({file->path().filename().string(), file->file_bytes(), changed.count()});
-    }
-  }
+  const Checkpoint* const checkpoint = model_.checkpoint();
+  const std::string tensors = checkpoint ? model_identity(*checkpoint) : "";
   const std::string samples = data.dump();
   journal_ = std::make_unique<Journal>(
       options.journal, Json{{"data", sha256_hex(MemoryBytes(std::as_bytes(std::span(samples))))},
                             {"method", method},
-                            {"model", {{"config", model_.config()}, {"files", files}}}});
+                            {"model",
+                             {{"config", model_.config()},
+                              {"dtype", element_type_of(model_)},
+                              {"tensors", tensors}}}});
 }
 
 // The first row tells how wide the others are.
@@ -178,13 +198,23 @@ model::ModelInputs CalibrationRun::inputs_of(const Row& row) const {
   return inputs;
 }
 
-// What the blocks need besides the hidden states depends on the length alone, unless there is
+model::BlockInputs CalibrationRun::prepared_for(const Row& row) const {
+  model::BlockInputs shared = model_.model().prepare(inputs_of(row)).shared;
+  if (rotary_) {
+    std::tie(shared.cos, shared.sin) =
+        rotary_->angles(shared.position_ids, shared.cos.scalar_type(), row.rope_length);
+  }
+  return shared;
+}
+
+// What the blocks need besides the hidden states depends on the lengths alone, unless there is
 // padding.
 model::BlockInputs CalibrationRun::shared_of(const Row& row) {
-  if (row.data.padded()) return model_.model().prepare(inputs_of(row)).shared;
-  const auto found = shared_.find(row.data.ids.size());
+  if (row.data.padded()) return prepared_for(row);
+  const std::pair key{row.data.ids.size(), row.rope_length};
+  const auto found = shared_.find(key);
   if (found != shared_.end()) return found->second;
-  return shared_[row.data.ids.size()] = model_.model().prepare(inputs_of(row)).shared;
+  return shared_[key] = prepared_for(row);
 }
 
 std::string CalibrationRun::block_name(std::size_t block) const {

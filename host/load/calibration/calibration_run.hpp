@@ -15,6 +15,7 @@
 #include "host/load/calibration/journal.hpp"
 #include "host/load/model_context.hpp"
 #include "host/load/session.hpp"
+#include "host/model/rope.hpp"
 
 namespace quanthost {
 
@@ -59,6 +60,7 @@ class CalibrationRun {
   struct Row {
     CalibrationRow data;
     std::size_t batch;
+    std::int64_t rope_length = 0;  // see DynamicRopeLength; 0: frequencies depend on no length
   };
   using Captured = std::vector<at::Tensor>;  // one for each chosen layer; undefined: not reached
   static constexpr std::size_t kInterrupted = static_cast<std::size_t>(-1);
@@ -69,6 +71,7 @@ class CalibrationRun {
   void open_journal(const Session& session, const CalibrationOptions& options);
   model::ModelInputs inputs_of(const Row& row) const;
   model::BlockInputs shared_of(const Row& row);
+  model::BlockInputs prepared_for(const Row& row) const;
   void hand_over(std::size_t first, std::vector<Captured>& captured,
                  const std::vector<std::string>& chosen, const OnInput& on_input) const;
   void need_current(std::size_t block) const;
@@ -83,8 +86,10 @@ class CalibrationRun {
   std::vector<std::vector<std::string>> layers_;  // of each block
   std::vector<Row> rows_;                         // those of a batch follow one another
   std::size_t batches_ = 0;
-  std::map<std::size_t, model::BlockInputs> shared_;  // of rows without padding, by length
-  std::unique_ptr<Activations> activations_;          // the inputs of block current_
+  const model::RotaryEmbedding* rotary_ = nullptr;  // null: frequencies are always the same
+  // Of rows without padding, by length and rope_length.
+  std::map<std::pair<std::size_t, std::int64_t>, model::BlockInputs> shared_;
+  std::unique_ptr<Activations> activations_;  // the inputs of block current_
   std::unique_ptr<Journal> journal_;
   std::size_t current_ = 0;  // kInterrupted: advance failed midway
 };

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kHead = "journal.json";
 constexpr const char* kVersionKey = "quanthost_journal";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kTensor = "value";
 constexpr const char* kKeyMetadata = "key";
 constexpr std::size_t kLongestName = 180;  // bytes, with room for what AtomicOutput adds

@@ -95,6 +95,41 @@ def reference(model, samples, batch_size, only=""):
     return inputs, order
 
 
+@torch.no_grad()
+def cached_reference(model, samples, batch_size):
+    """As optimum does it by default: what the first block is given beside the hidden states serves all blocks, and a block's
+    outputs are the next one's inputs."""
+    model.config.use_cache = False
+    prefix = get_block_name_with_pattern(model)
+    blocks = model.get_submodule(prefix)
+    hidden, others, inputs = [], [], {}
+
+    def store(_, args, kwargs):
+        hidden.append(kwargs.pop("hidden_states") if "hidden_states" in kwargs else args[0])
+        others.append(kwargs)
+        raise ValueError
+
+    handle = blocks[0].register_forward_pre_hook(store, with_kwargs=True)
+    for batch in prepare_dataset([{key: [value] for key, value in sample.items()} for sample in samples],
+                                 batch_size=batch_size, pad_token_id=PAD):
+        with pytest.raises(ValueError):
+            model(**batch)
+    handle.remove()
+    for index, block in enumerate(blocks):
+        for name, layer in get_layers(block).items():
+            def keep(_, args, full=f"{prefix}.{index}.{name}"):
+                inputs[full, keep.batch] = args[0].reshape(-1, args[0].shape[-1]).clone()
+
+            handle = layer.register_forward_pre_hook(keep)
+            for keep.batch, kwargs in enumerate(others):
+                block(hidden[keep.batch], **kwargs)
+            handle.remove()
+            layer.weight.copy_(rounded(layer.weight))
+        outputs = [block(states, **kwargs) for states, kwargs in zip(hidden, others)]
+        hidden = [output if torch.is_tensor(output) else output[0] for output in outputs]
+    return inputs
+
+
 def samples_of(lengths, seed=0):
     generator = torch.Generator().manual_seed(seed)
     ids = [torch.randint(2, 64, (length,), generator=generator).tolist() for length in lengths]
@@ -119,7 +154,8 @@ def saved(name, folder):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_layers_are_shown_the_inputs_that_hooks_see_in_transformers(name, batch_size, tmp_path):
     model = saved(name, tmp_path / "model")
-    # Dynamic frequencies depend on the longest sample so far in transformers: there all have one length.
+    # Dynamic frequencies depend on the samples before, and this reference shows them to the model once a block: here all
+    # have one length.
     samples = samples_of((12, 12, 12, 12) if "dynamic" in name else (12, 7, 12, 9))
     only = "self_attn" if name == "mixtral" else ""  # transformers keeps the experts in one tensor
     ours, log = calibrate(tmp_path / "model", tmp_path / "out", dataset=samples, batch_size=batch_size,
@@ -127,6 +163,14 @@ def test_layers_are_shown_the_inputs_that_hooks_see_in_transformers(name, batch_
     theirs, order = reference(model, samples, batch_size, only)
     assert [line.split()[1] for line in log if line.startswith("quantized ")] == order
     assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("batch_size", (1, 3))
+def test_dynamic_frequencies_follow_the_samples_before(batch_size, tmp_path):
+    model = saved("llama_dynamic", tmp_path / "model")  # trained for 8 positions
+    samples = samples_of((12, 7, 16, 10, 9, 5, 9, 20, 11, 8, 7, 3))
+    ours, _ = calibrate(tmp_path / "model", tmp_path / "out", dataset=samples, batch_size=batch_size, pad_token_id=PAD)
+    assert_same(ours, cached_reference(model, samples, batch_size))
 
 
 def small_tokenizer(folder):

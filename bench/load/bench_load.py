@@ -7,9 +7,12 @@ Prints GB/s (of the checkpoint's bytes) of each, ratios to the peers, and peak m
 load has a process of its own; seconds are those inside the process, from a path to a model that can run,
 without starting the program and its libraries. Medians of the rounds.
 
-A plain load maps the files, here as in transformers and safetensors: `seconds`. What it costs to have the
-bytes in memory is `read`: the peers touch a value of each page; here a quantizer that keeps weights as they
-are (passthrough) gets every linear layer read into memory of its own and through every slot.
+Two comparisons, each of like with like:
+- mapped: a plain load uses tensors where they lie in the files, here as in transformers and safetensors.
+- read: every byte is in memory afterwards. Here that is --no-mmap; the peers touch a value of each page.
+What the plugin interface costs is told on the second: `passthrough` is a quantizer that keeps weights as they
+are, so every linear layer goes through every slot; beside it, the same --no-mmap load without a quantizer
+copies the same bytes. On a mapped load the interface would be compared with not reading at all.
 """
 import argparse
 import json
@@ -78,36 +81,53 @@ def main():
                 "--threads", str(args.threads), "--max-queue", args.max_queue, *more]
 
     python = [sys.executable, "-c"]
-    contenders = {"quanthost": here()}
-    for method in ["passthrough", *args.method]:
+    contenders = {"quanthost": here(), "quanthost --no-mmap": here("--no-mmap"),
+                  "quanthost passthrough": here("--no-mmap", "--method", "passthrough"),
+                  "transformers": python + [TRANSFORMERS, str(args.model), str(args.threads), args.dtype],
+                  "safetensors": python + [SAFETENSORS, str(args.model)]}
+    for method in args.method:
         contenders[f"quanthost {method}"] = here("--method", method)
-    contenders["transformers"] = python + [TRANSFORMERS, str(args.model), str(args.threads), args.dtype]
-    contenders["safetensors"] = python + [SAFETENSORS, str(args.model)]
     runs = {name: [] for name in contenders}
     for _ in range(args.rounds):
         for name, command in contenders.items():
             runs[name].append(output_of(command, environment))
 
-    def median(name, key):
-        return statistics.median(run[key] for run in runs[name])
+    def seconds(name):
+        """Of each round: from a path to a model, planning included."""
+        return [run["seconds"] + run.get("seconds_planning", 0) for run in runs[name]]
 
-    print(f"{args.model}: {size / 1e9:.2f} GB, {args.threads} threads, {args.rounds} rounds, "
+    def touched(name):
+        return [run["touched_seconds"] for run in runs[name]]
+
+    def ratio(slower, faster):
+        """The median of the rounds' own ratios: what is beside each other ran one after the other."""
+        return statistics.median(a / b for a, b in zip(slower, faster))
+
+    def line(name, figures, note=""):
+        middle = statistics.median(figures)
+        print(f"  {name:28} {middle:7.3f} s {size / middle / 1e9:8.2f} GB/s{note}")
+
+    print(f"{args.model}: {size / 1e9:.2f} GB, {args.threads} threads, medians of {args.rounds} rounds, "
           f"load average {os.getloadavg()[0]:.1f}")
-    pure = median("quanthost", "seconds") + median("quanthost", "seconds_planning")
+    print("mapped:")
+    for name in ("quanthost", "transformers", "safetensors"):
+        line(name, seconds(name))
+    print("read:")
+    line("quanthost --no-mmap", seconds("quanthost --no-mmap"))
+    for name in ("transformers", "safetensors"):
+        line(name, touched(name))
+    print("quantize-on-load:")
     for name in contenders:
-        seconds = median(name, "seconds")
         if name.startswith("quanthost"):
-            seconds += median(name, "seconds_planning")
-        line = f"{name:28} {seconds:7.3f} s {size / seconds / 1e9:8.2f} GB/s"
-        if "touched_seconds" in runs[name][0]:
-            read = median(name, "touched_seconds")
-            through = median("quanthost passthrough", "seconds")
-            line += f"   quanthost is {seconds / pure:.2f}x   read {read:.3f} s {size / read / 1e9:.2f} GB/s, " \
-                    f"passthrough is {read / through:.2f}x"
-        if "model_bytes" in runs[name][0]:
-            above = median(name, "peak_rss_bytes") - median(name, "model_bytes")
-            line += f"   peak {above / 2**20:.0f} MiB above the model"
-        print(line)
+            above = statistics.median(run["peak_rss_bytes"] - run["model_bytes"] for run in runs[name])
+            line(name, seconds(name), f"   peak {above / 2**20:.0f} MiB above the model")
+    mapped, copied = seconds("quanthost"), seconds("quanthost --no-mmap")
+    cost = ratio(seconds("quanthost passthrough"), copied)
+    print(f"mapped load: {ratio(seconds('transformers'), mapped):.2f}x transformers (goal 4), "
+          f"{ratio(seconds('safetensors'), mapped):.2f}x safetensors")
+    print(f"read load:   {ratio(touched('transformers'), copied):.2f}x transformers, "
+          f"{ratio(touched('safetensors'), copied):.2f}x safetensors")
+    print(f"a trivial plugin: {100 * (cost - 1):+.1f} % over the same copying load without one (goal: at most +5 %)")
 
 
 if __name__ == "__main__":

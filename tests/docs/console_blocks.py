@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the commands of the documentation: every line that begins with "$ " in a fenced block marked `console`.
 
-    tests/docs/console_blocks.py --build build README.md docs/pipeline.md
+    tests/docs/console_blocks.py --build build README.md docs/loading.md
 
 The blocks of one page run in their order, in one copy of what a checkout offers (build/, models/, examples/, sdk/, docs/), with a home of their
 own and build/bin on the PATH. A command must succeed; the lines below it are compared with what it prints: `…` stands for any

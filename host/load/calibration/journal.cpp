@@ -67,7 +67,7 @@ Journal::Journal(const fs::path& directory, const Json& run) : directory_(fs::ab
                 "give a directory of its own, which need not exist");
   }
   fs::create_directories(directory_);
-  take_lock();
+  lock_.take(directory_);
   if (resumed_) {
     check_owner(run);
     return;
@@ -77,17 +77,16 @@ Journal::Journal(const fs::path& directory, const Json& run) : directory_(fs::ab
   output.commit();
 }
 
-Journal::~Journal() {
-  if (lock_ >= 0) ::close(lock_);
+Journal::Lock::~Lock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void Journal::take_lock() {
-  lock_ = ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0) fail_errno(directory_, "open the journal", errno);
-  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
-  ::close(std::exchange(lock_, -1));
+void Journal::Lock::take(const fs::path& directory) {
+  descriptor_ = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor_ < 0) fail_errno(directory, "open the journal", errno);
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
   throw Error(ErrorKind::kRuntime,
-              fmt::format("{}: another run is using this journal", directory_.string()),
+              fmt::format("{}: another run is using this journal", directory.string()),
               "wait for it, or give this run a journal of its own");
 }
 

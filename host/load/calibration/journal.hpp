@@ -22,7 +22,6 @@ class Journal {
   Journal(const std::filesystem::path& directory, const Json& run);
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
-  ~Journal();
 
   bool resumed() const { return resumed_; }  // it was there before
   // On the disk when this returns.
@@ -30,12 +29,24 @@ class Journal {
   std::optional<at::Tensor> read(const std::string& key) const;  // on the CPU
 
  private:
+  // Held by an open descriptor of the directory, and given up with it.
+  class Lock {
+   public:
+    Lock() = default;
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    ~Lock();
+    void take(const std::filesystem::path& directory);
+
+   private:
+    int descriptor_ = -1;
+  };
+
   std::filesystem::path file_of(const std::string& key) const;
-  void take_lock();
   void check_owner(const Json& run) const;
 
   std::filesystem::path directory_;
-  int lock_ = -1;
+  Lock lock_;
   bool resumed_ = false;
 };
 

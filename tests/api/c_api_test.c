@@ -365,7 +365,7 @@ static void loading(void) {
   FAILS(quanthost_model_load(host, "/no/such/model", &options, &model, &error), QUANTHOST_ERR_OS,
         "/no/such/model");
   options.method = "absmax9";
-  FAILS(quanthost_model_load(host, g_model, &options, &model, &error), QUANTHOST_ERR_IMPORT,
+  FAILS(quanthost_model_load(host, g_model, &options, &model, &error), QUANTHOST_ERR_VALUE,
         "absmax9");
   options.method = "absmax8";
   seen.limit = 1; /* the progress callback says stop */

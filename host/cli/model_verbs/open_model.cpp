@@ -64,17 +64,21 @@ void check_devices(const DeviceMapRequest& request) {
   }
 }
 
-// A method that nobody provides is a plugin that was not found.
-void need_method(PluginHost& plugins, const std::string& method) {
-  if (method.empty()) return;
-  const std::string id = method.substr(method.rfind('/') + 1);
+// A method that nobody provides is a plugin that is not there, though its error is a ValueError.
+void need_plugin(PluginHost& plugins, const LoadOptions& load) {
+  const Checkpoint checkpoint = Checkpoint::open(load.checkpoint);
+  const Json* const stored = checkpoint.quantization_config();
+  const std::string& named = load.quantization.method;
+  const std::string wanted =
+      stored ? stored->value("quant_method", "") : named.substr(named.rfind('/') + 1);
+  if (wanted.empty()) return;
   for (const MethodChoice& known : plugins.methods())
-    if (known.spec->method == id) return;
+    if ((stored ? known.spec->quant_method : known.spec->method) == wanted) return;
   try {
-    plugins.find_method(method);
+    stored ? plugins.match_checkpoint(*stored) : plugins.find_method(named);
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::kValue) throw;
-    throw CommandError(ExitCode::kPluginNotFound, e.kind(), e.message(), e.hint());
+    throw CommandError(ExitCode::kDependency, e.kind(), e.message(), e.hint());
   }
 }
 
@@ -138,7 +142,7 @@ LoadSession::LoadSession(Session& session, const ModelOptions& options)
 }
 
 LoadedModel LoadSession::plan() {
-  need_method(session_.plugins(), load_.quantization.method);
+  need_plugin(session_.plugins(), load_);
   try {
     return plan_load(session_.plugins(), load_);
   } catch (const Error& e) {

@@ -44,7 +44,8 @@ future_field: {kept: [1, 2]}
 )",
                                      "plugin.yaml");
   EXPECT_EQ(m.id, "org.x.y");
-  EXPECT_EQ(m.abi_minor, 1);
+  EXPECT_EQ(m.abi_major, 1);
+  EXPECT_EQ(m.abi_minor, 0);
   ASSERT_EQ(m.quantizers.size(), 1u);
   const QuantizerSpec& q = m.quantizers[0];
   EXPECT_EQ(q.quant_method, "bitsandbytes");

@@ -45,7 +45,7 @@ BNB = [{"load_in_4bit": True, "load_in_8bit": True}, {"load_in_4bit": 1}, {"llm_
 QUANTO = [{"weights": "int3"}, {"weights": None}, {"weights": "qint8"}, {"weights": 8}, {"activations": "int4"},
           {"activations": 8}]
 GPTQ = [{"bits": 5}, {"bits": "4"}, {"bits": 4.5}, {"group_size": 0}, {"group_size": -2}, {"damp_percent": 1.0},
-        {"damp_percent": 0.0}, {"damp_percent": -0.5}, {"dataset": "wikitext9"}, {"dataset": 7}]
+        {"damp_percent": 0.0}, {"damp_percent": -0.5}, {"dataset": 7}]
 
 
 def named(options):
@@ -95,14 +95,6 @@ def load_there(**arguments):
 def test_a_negative_device():
     kind, text = ours("--device-map", "-1")
     assert kind == raised(load_there(device_map=-1)), text
-
-
-def test_a_device_map_that_puts_quanto_on_disk(tmp_path):
-    devices = {"model.embed_tokens": "cpu", "model.layers": "disk", "model.norm": "cpu", "model.rotary_emb": "cpu",
-               "lm_head": "cpu"}
-    kind, text = ours("--method", "quanto", "--device-map", json.dumps(devices), "--offload-folder", str(tmp_path))
-    assert kind == raised(load_there(device_map=devices, quantization_config=QuantoConfig(),
-                                     offload_folder=str(tmp_path))), text
 
 
 def test_activations_without_calibration():

@@ -168,6 +168,9 @@ struct Quantization {
   const char* name;
   const char* method;
   std::vector<std::string> settings;
+  // bitsandbytes itself differs between devices: on CUDA FP4 writes a negative zero, and the mean
+  // of the scales that double quantization takes off is summed in another order.
+  bool same_bytes = true;
 };
 
 void PrintTo(const Quantization& quantization, std::ostream* out) { *out << quantization.name; }
@@ -196,10 +199,14 @@ class EmulatedQuantization : public EmulatedDevices,
   }
 };
 
-TEST_P(EmulatedQuantization, GivesTheBytesOfTheCpu) {
-  for (const char* device : {"cpu", "emulated:0", "emulated:1"}) {
+TEST_P(EmulatedQuantization, GivesTheWeightsOfTheCpu) {
+  LoadedModel here = load_on("cpu", quantizing());
+  const at::Tensor wanted = output_of(here, "llama");
+  for (const char* device : {"emulated:0", "emulated:1"}) {
     load_on(device, quantizing());
-    expect_same_bytes(folder_ / device, folder_ / "cpu");
+    if (GetParam().same_bytes) expect_same_bytes(folder_ / device, folder_ / "cpu");
+    LoadedModel moved = load_model(plugins(), options(folder_ / device));
+    EXPECT_LT(relative_error(output_of(moved, "llama"), wanted), 1e-5) << device;
   }
 }
 
@@ -224,11 +231,13 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Quantization{"NF4", "bitsandbytes_4bit", {"bnb_4bit_quant_type=nf4"}},
                     Quantization{"NF4DoubleQuant",
                                  "bitsandbytes_4bit",
-                                 {"bnb_4bit_quant_type=nf4", "bnb_4bit_use_double_quant=true"}},
-                    Quantization{"FP4", "bitsandbytes_4bit", {"bnb_4bit_quant_type=fp4"}},
+                                 {"bnb_4bit_quant_type=nf4", "bnb_4bit_use_double_quant=true"},
+                                 false},
+                    Quantization{"FP4", "bitsandbytes_4bit", {"bnb_4bit_quant_type=fp4"}, false},
                     Quantization{"FP4DoubleQuant",
                                  "bitsandbytes_4bit",
-                                 {"bnb_4bit_quant_type=fp4", "bnb_4bit_use_double_quant=true"}},
+                                 {"bnb_4bit_quant_type=fp4", "bnb_4bit_use_double_quant=true"},
+                                 false},
                     Quantization{"QuantoInt8", "quanto", {"weights=int8"}},
                     Quantization{"QuantoInt4", "quanto", {"weights=int4"}},
                     Quantization{"QuantoInt2", "quanto", {"weights=int2"}},

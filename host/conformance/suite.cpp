@@ -20,7 +20,7 @@ std::filesystem::path helper_program() {
       std::filesystem::canonical("/proc/self/exe", error).parent_path();
   for (const std::filesystem::path& folder : {here, here / "../bin", here / "../libexec/quanthost",
                                               std::filesystem::path(QUANTHOST_LIBEXEC_DIR)}) {
-    const auto path = std::filesystem::canonical(folder / "quanthost-conformance", error);
+    auto path = std::filesystem::canonical(folder / "quanthost-conformance", error);
     if (!error && ::access(path.c_str(), X_OK) == 0) return path;
   }
   throw Error(

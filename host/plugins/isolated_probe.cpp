@@ -89,6 +89,7 @@ std::vector<ProbeResult> probe_in_isolation(const std::filesystem::path& helper,
                                             const std::vector<std::filesystem::path>& files,
                                             std::chrono::milliseconds limit) {
   std::vector<IsolatedProcess> processes;
+  processes.reserve(files.size());
   for (const std::filesystem::path& file : files)
     processes.push_back({helper, {std::to_string(limit.count()), file.string()}, limit + kGrace});
   std::vector<ProbeResult> results;

@@ -106,6 +106,7 @@ class Running {
     std::vector<std::string> words{process.program.string()};
     words.insert(words.end(), process.arguments.begin(), process.arguments.end());
     std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
     const int error =

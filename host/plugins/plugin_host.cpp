@@ -209,6 +209,7 @@ std::vector<ResolverPlugin> PluginHost::resolver_plugins() {
 Resolution PluginHost::try_resolve(const std::vector<MethodChoice>& methods,
                                    const std::vector<std::string>& device_kinds) {
   std::vector<ResolverGoal> goals;
+  goals.reserve(methods.size());
   for (const MethodChoice& method : methods) {
     goals.push_back(
         {method.plugin->id(), method.spec->method, method.spec->required_packages, device_kinds});

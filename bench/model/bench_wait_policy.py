@@ -1,5 +1,5 @@
 """What it is worth to let OpenMP's waiting threads spin: load, prefill and decode with each policy, medians of processes that
-take turns. `passive` is what the quanthost command sets; ratios are to it.
+take turns. 1000 spins is what the quanthost command sets; ratios are to sleeping at once.
 
     python bench/model/bench_wait_policy.py MODEL [--build build] [--threads 2] [--beside 2]
 """

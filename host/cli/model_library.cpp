@@ -40,16 +40,17 @@ void open_named_libtorch() {
 
 // LibTorch's threads wait for each other hundreds of times a token. By default they spin, for tens
 // of milliseconds if need be, which holds the very core that the awaited thread needs when anything
-// else runs on the machine. OpenMP reads its environment when LibTorch is opened, so this comes
-// first; what the user has set stays.
-void let_waiting_threads_sleep() {
+// else runs on the machine. 1000 rounds last a few microseconds, which most waits of a decode step
+// are shorter than; then the thread sleeps. OpenMP reads its environment when LibTorch is opened,
+// so this comes first; what the user has set stays.
+void let_waiting_threads_sleep_soon() {
   for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
     if (std::getenv(name)) return;
-  ::setenv("OMP_WAIT_POLICY", "passive", 0);
+  ::setenv("GOMP_SPINCOUNT", "1000", 0);
 }
 
 DynamicLibrary open_library(const fs::path& path) {
-  let_waiting_threads_sleep();
+  let_waiting_threads_sleep_soon();
   open_named_libtorch();
   try {
     return DynamicLibrary(path);

@@ -55,7 +55,7 @@ ConfigFields::ConfigFields(const QuantizerSpec& spec,
 }
 
 MockLoad::MockLoad(MockHost& host, const Subject& subject, const QuantizerSpec& spec,
-                   Options options)
+                   const Options& options)
     : host_(host),
       plugin_(host, subject),
       session_{&host},

@@ -28,7 +28,8 @@ class MockLoad {
   };
 
   // Opens the plugin and creates the quantizer of `spec`.
-  MockLoad(MockHost& host, const Subject& subject, const QuantizerSpec& spec, Options options);
+  MockLoad(MockHost& host, const Subject& subject, const QuantizerSpec& spec,
+           const Options& options);
   ~MockLoad();
   MockLoad(const MockLoad&) = delete;
   MockLoad& operator=(const MockLoad&) = delete;

@@ -14,7 +14,7 @@ enum class Support { kYes, kNo, kUnknownName };
 
 #if defined(__x86_64__)
 #define QH_CPU_FEATURE(name) \
-  if (feature == name) return __builtin_cpu_supports(name) ? Support::kYes : Support::kNo;
+  if (feature == (name)) return __builtin_cpu_supports(name) ? Support::kYes : Support::kNo;
 Support cpu_supports(std::string_view feature) {
   QH_CPU_FEATURE("sse4.2")
   QH_CPU_FEATURE("avx")

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "host/devices/cuda_driver.hpp"
+#include "host/devices/driver_device.hpp"
 #include "host/devices/providers.hpp"
 
 namespace quanthost {
@@ -13,8 +14,6 @@ using Pointer = CudaDriver::Pointer;
 constexpr int kComputeCapabilityMajor = 75;  // CUdevice_attribute
 constexpr int kComputeCapabilityMinor = 76;
 constexpr int kMemoryPoolsSupported = 115;
-constexpr unsigned kNonBlockingStream = 1;  // does not wait for the default stream
-constexpr unsigned kEventWithoutTime = 2;
 
 // Device memory in the order of the stream, where the driver has memory pools.
 class CudaAllocator : public DeviceAllocator {
@@ -53,59 +52,13 @@ class CudaAllocator : public DeviceAllocator {
   bool has_pools_;
 };
 
-class CudaDevice : public Device {
+class CudaDevice : public DriverDevice<CudaDriver, void*> {
  public:
   CudaDevice(const CudaDriver& driver, DeviceInfo info, void* context, bool has_pools)
-      : Device(info.name(), std::make_shared<CudaAllocator>(driver, context, has_pools)),
-        driver_(driver),
-        info_(std::move(info)),
+      : DriverDevice(driver, std::move(info), context,
+                     std::make_shared<CudaAllocator>(driver, context, has_pools)),
         context_(context) {}
 
-  DeviceInfo info() const override {
-    const CudaDriver::Current current(driver_, context_);
-    std::size_t free = 0, total = 0;
-    driver_.check(driver_.memory_info(&free, &total), "asking for the free CUDA memory");
-    DeviceInfo now = info_;
-    now.memory_free_bytes = free;
-    return now;
-  }
-
-  void* create_stream() override {
-    return make([&](void** stream) { return driver_.create_stream(stream, kNonBlockingStream); },
-                "creating a CUDA stream");
-  }
-  void destroy_stream(void* stream) noexcept override { driver_.destroy_stream(stream); }
-  void wait_for_stream(void* stream) override {
-    run([&] { return driver_.wait_for_stream(stream); }, "waiting for a CUDA stream");
-  }
-
-  void* create_event() override {
-    return make([&](void** event) { return driver_.create_event(event, kEventWithoutTime); },
-                "creating a CUDA event");
-  }
-  void destroy_event(void* event) noexcept override { driver_.destroy_event(event); }
-  void record(void* event, void* stream) override {
-    run([&] { return driver_.record_event(event, stream); }, "recording a CUDA event");
-  }
-  bool has_happened(void* event) override {
-    const CudaDriver::Current current(driver_, context_);
-    const CudaDriver::Result result = driver_.query_event(event);
-    if (result == CudaDriver::kNotReady) return false;
-    driver_.check(result, "asking for a CUDA event");
-    return true;
-  }
-  void wait_for_event(void* event) override {
-    run([&] { return driver_.wait_for_event(event); }, "waiting for a CUDA event");
-  }
-  void let_stream_wait(void* stream, void* event) override {
-    run([&] { return driver_.let_stream_wait(stream, event, 0); }, "letting a CUDA stream wait");
-  }
-
-  void* allocate_pinned(std::size_t bytes) override {
-    return make(
-        [&](void** memory) { return driver_.allocate_host(memory, bytes == 0 ? 1 : bytes, 0); },
-        "allocating pinned memory");
-  }
   void release_pinned(void* memory) noexcept override {
     if (memory == nullptr) return;
     driver_.push_context(context_);
@@ -122,7 +75,7 @@ class CudaDevice : public Device {
           return driver_.copy(reinterpret_cast<Pointer>(target), reinterpret_cast<Pointer>(source),
                               bytes, stream);
         },
-        "copying CUDA memory");
+        "copying memory");
   }
   void fill(void* target, int byte, std::size_t bytes, void* stream) override {
     if (bytes == 0) return;
@@ -131,24 +84,10 @@ class CudaDevice : public Device {
           return driver_.fill(reinterpret_cast<Pointer>(target), static_cast<unsigned char>(byte),
                               bytes, stream);
         },
-        "filling CUDA memory");
+        "filling memory");
   }
 
  private:
-  template <class Call>
-  void run(Call call, const char* what) {
-    const CudaDriver::Current current(driver_, context_);
-    driver_.check(call(), what);
-  }
-  template <class Call>
-  void* make(Call call, const char* what) {
-    void* made = nullptr;
-    run([&] { return call(&made); }, what);
-    return made;
-  }
-
-  const CudaDriver& driver_;
-  DeviceInfo info_;
   void* context_;
 };
 

@@ -6,15 +6,13 @@
 #include <cstring>
 #include <optional>
 
+#include "host/devices/driver_device.hpp"
 #include "host/devices/hip_runtime.hpp"
 #include "host/devices/kfd_topology.hpp"
 #include "host/devices/providers.hpp"
 
 namespace quanthost {
 namespace {
-
-constexpr unsigned kNonBlockingStream = 1;  // does not wait for the default stream
-constexpr unsigned kEventWithoutTime = 2;
 
 int native(CopyKind kind) {
   switch (kind) {
@@ -47,86 +45,24 @@ class HipAllocator : public DeviceAllocator {
   int index_;
 };
 
-class HipDevice : public Device {
+class HipDevice : public DriverDevice<HipRuntime, int> {
  public:
-  HipDevice(const HipRuntime& runtime, DeviceInfo info)
-      : Device(info.name(), std::make_shared<HipAllocator>(runtime, info.index)),
-        runtime_(runtime),
-        info_(std::move(info)) {}
+  HipDevice(const HipRuntime& runtime, const DeviceInfo& info)
+      : DriverDevice(runtime, info, info.index,
+                     std::make_shared<HipAllocator>(runtime, info.index)) {}
 
-  DeviceInfo info() const override {
-    const HipRuntime::Current current(runtime_, info_.index);
-    std::size_t free = 0, total = 0;
-    runtime_.check(runtime_.memory_info(&free, &total), "asking for the free HIP memory");
-    DeviceInfo now = info_;
-    now.memory_free_bytes = free;
-    return now;
-  }
-
-  void* create_stream() override {
-    return make([&](void** stream) { return runtime_.create_stream(stream, kNonBlockingStream); },
-                "creating a HIP stream");
-  }
-  void destroy_stream(void* stream) noexcept override { runtime_.destroy_stream(stream); }
-  void wait_for_stream(void* stream) override {
-    run([&] { return runtime_.wait_for_stream(stream); }, "waiting for a HIP stream");
-  }
-
-  void* create_event() override {
-    return make([&](void** event) { return runtime_.create_event(event, kEventWithoutTime); },
-                "creating a HIP event");
-  }
-  void destroy_event(void* event) noexcept override { runtime_.destroy_event(event); }
-  void record(void* event, void* stream) override {
-    run([&] { return runtime_.record_event(event, stream); }, "recording a HIP event");
-  }
-  bool has_happened(void* event) override {
-    const HipRuntime::Current current(runtime_, info_.index);
-    const HipRuntime::Result result = runtime_.query_event(event);
-    if (result == HipRuntime::kNotReady) return false;
-    runtime_.check(result, "asking for a HIP event");
-    return true;
-  }
-  void wait_for_event(void* event) override {
-    run([&] { return runtime_.wait_for_event(event); }, "waiting for a HIP event");
-  }
-  void let_stream_wait(void* stream, void* event) override {
-    run([&] { return runtime_.let_stream_wait(stream, event, 0); }, "letting a HIP stream wait");
-  }
-
-  void* allocate_pinned(std::size_t bytes) override {
-    return make(
-        [&](void** memory) { return runtime_.allocate_host(memory, bytes == 0 ? 1 : bytes, 0); },
-        "allocating pinned memory");
-  }
-  void release_pinned(void* memory) noexcept override { runtime_.release_host(memory); }
+  void release_pinned(void* memory) noexcept override { driver_.release_host(memory); }
 
   void copy(CopyKind kind, void* target, const void* source, std::size_t bytes,
             void* stream) override {
     if (bytes == 0) return;
-    run([&] { return runtime_.copy(target, source, bytes, native(kind), stream); },
-        "copying HIP memory");
+    run([&] { return driver_.copy(target, source, bytes, native(kind), stream); },
+        "copying memory");
   }
   void fill(void* target, int byte, std::size_t bytes, void* stream) override {
     if (bytes == 0) return;
-    run([&] { return runtime_.fill(target, byte, bytes, stream); }, "filling HIP memory");
+    run([&] { return driver_.fill(target, byte, bytes, stream); }, "filling memory");
   }
-
- private:
-  template <class Call>
-  void run(Call call, const char* what) {
-    const HipRuntime::Current current(runtime_, info_.index);
-    runtime_.check(call(), what);
-  }
-  template <class Call>
-  void* make(Call call, const char* what) {
-    void* made = nullptr;
-    run([&] { return call(&made); }, what);
-    return made;
-  }
-
-  const HipRuntime& runtime_;
-  DeviceInfo info_;
 };
 
 class HipProvider : public DeviceProvider {

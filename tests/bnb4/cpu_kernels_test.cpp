@@ -296,6 +296,21 @@ TEST_P(CpuKernels, MultiplyBfloat16InputsInFloat32) {
   expect_products<Bfloat>(kernels(), FloatType::kFloat32, 8e-3);
 }
 
+// Tiles of eight rows and what is left of them; panels of 48 and, of long rows, 24 weight rows.
+TEST_P(CpuKernels, MultiplyEveryBatchInBfloat16) {
+  for (const Shape& shape : {Shape{101, 192, 64}, Shape{53, 5568, 64}, Shape{5, 1088, 64}}) {
+    for (int64_t batch = 1; batch <= 128; batch += batch < 20 ? 1 : 108) {
+      const Problem problem = make_problem(shape, batch, shape.columns);
+      const std::vector<Bfloat> input = converted<Bfloat>(problem.input);
+      const std::vector<Bfloat> output =
+          forward(kernels(), problem, input, FloatType::kBfloat16, {}, 2);
+      EXPECT_LT(forward_error(problem, input, output, {}), 8e-3)
+          << shape.rows << "x" << shape.columns << ", batch " << batch;
+      if (shape.columns > 1000 && batch > 16) break;
+    }
+  }
+}
+
 TEST_P(CpuKernels, GiveTheInputGradient) {
   for (const Shape& shape : kShapes) {
     for (const int64_t batch : {1, 7, 70}) {

@@ -4,9 +4,7 @@
 // Weight rows are the row operand, so decoded nibbles need no shuffling; the input is staged once
 // as the column operand (pairs of elements interleaved over 16 input rows). The result is the
 // transpose, turned back when it is stored.
-#include <immintrin.h>
-
-#include "plugins/bnb4/kernels/cpu/values.hpp"
+#include "plugins/bnb4/kernels/cpu/bf16_rows.hpp"
 
 namespace quanthost::bnb4::cpu {
 namespace {
@@ -74,30 +72,8 @@ int64_t scratch_bytes(int64_t, int64_t columns) {
   return kPanelRows * columns * 2 + kTile * kTile * 4;
 }
 
-// 32 input elements as bfloat16, after rounding to the compute type (which is bfloat16 here).
-__m512i load_bfloat(const StageArgs& args, int64_t element) {
-  switch (args.type) {
-    case FloatType::kBfloat16:
-      return _mm512_loadu_si512(static_cast<const Bfloat*>(args.rows) + element);
-    case FloatType::kFloat32: {
-      const float* at = static_cast<const float*>(args.rows) + element;
-      return reinterpret_cast<__m512i>(
-          _mm512_cvtne2ps_pbh(_mm512_loadu_ps(at + 16), _mm512_loadu_ps(at)));
-    }
-    case FloatType::kFloat16:
-      break;
-  }
-  const auto* at = reinterpret_cast<const __m256i*>(static_cast<const Half*>(args.rows) + element);
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_cvtph_ps(_mm256_loadu_si256(at + 1)),
-                                                       _mm512_cvtph_ps(_mm256_loadu_si256(at))));
-}
-
 // Tiles [tile_begin, tile_end) of 16 input rows.
 void stage(const StageArgs& args, int64_t row_begin, int64_t row_end) {
-  const __m512i index = _mm512_set_epi16(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0,
-                                         30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-  const __m512i even = _mm512_mask_add_epi16(index, 0xffff0000u, index, _mm512_set1_epi16(32));
-  const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1));
   for (int64_t first = row_begin; first < row_end; first += kTile) {
     auto* out = static_cast<uint8_t*>(args.out) + first * args.columns * 2;
     const int64_t rows = args.batch - first < kTile ? args.batch - first : kTile;
@@ -106,11 +82,7 @@ void stage(const StageArgs& args, int64_t row_begin, int64_t row_end) {
       for (int64_t r = 0; r < kTile; ++r) {
         evens[r] = odds[r] = _mm512_setzero_si512();
         if (r >= rows) continue;
-        const int64_t element = (first + r) * args.columns + group * kGroup;
-        const __m512i low = load_bfloat(args, element);
-        const __m512i high = load_bfloat(args, element + kDepth);
-        evens[r] = _mm512_permutex2var_epi16(low, even, high);
-        odds[r] = _mm512_permutex2var_epi16(low, odd, high);
+        load_split(args, (first + r) * args.columns + group * kGroup, &evens[r], &odds[r]);
       }
       transpose(evens);
       transpose(odds);
@@ -141,22 +113,6 @@ void decode_group(const PackedMatrix& weight, __m512 codes, int64_t row, int64_t
     _mm512_store_si512(out + r * 64, _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), values));
     _mm512_store_si512(out + 1024 + r * 64, _mm512_permutexvar_epi16(bytes, values));
   }
-}
-
-// Sixteen sums of one input row, for 16 consecutive weight rows.
-void store_sixteen(const LinearArgs& args, int64_t batch_row, int64_t weight_row, int64_t count,
-                   __m512 sums) {
-  alignas(64) float values[16];
-  if (count == kTile && args.compute == args.output_type &&
-      args.output_type == FloatType::kBfloat16) {
-    if (args.bias) sums = _mm512_add_ps(sums, _mm512_loadu_ps(args.bias + weight_row));
-    auto* out = static_cast<Bfloat*>(args.output) + batch_row * args.weight.rows + weight_row;
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
-                        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums)));
-    return;
-  }
-  _mm512_store_ps(values, sums);
-  for (int64_t i = 0; i < count; ++i) store_output(args, batch_row, weight_row + i, values[i]);
 }
 
 void store_tile(const LinearArgs& args, int64_t batch_row, int64_t weight_row, int64_t row_end,

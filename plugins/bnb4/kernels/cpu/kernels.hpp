@@ -114,7 +114,7 @@ struct KernelTable {
   void (*expand_scales)(const NestedScales& nested, int64_t begin, int64_t end, float* out);
   const LinearKernel* linear_float32;
   const LinearKernel* linear_bfloat16;        // null: bfloat16 computes in float32
-  const LinearKernel* linear_bfloat16_tiles;  // null: there are no tiles
+  const LinearKernel* linear_bfloat16_tiles;  // for more rows; null: linear_bfloat16 does all
   // Columns [begin, end) of the input gradient, in multiples of kBackwardColumns.
   void (*backward)(const BackwardArgs& args, int64_t begin, int64_t end, void* scratch);
 };

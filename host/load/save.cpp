@@ -99,6 +99,26 @@ Json saved_config_json(LoadedModel& loaded) {
   return config;
 }
 
+// A layer, and where it lay.
+using Placed = std::pair<std::string, std::shared_ptr<Exec>>;
+
+// The plugin dequantizes on the CPU: layers that lie elsewhere come there first.
+std::vector<Placed> bring_to_host(LoadedModel& loaded) {
+  const std::shared_ptr<Exec> host = loaded.execs->on("cpu");
+  std::vector<Placed> out;
+  for (const auto& module : loaded.context->plugin_modules()) {
+    if (module->exec().device() == host->device()) continue;
+    out.emplace_back(module->full_name(), loaded.execs->on(module->exec().device()));
+    module->move_to(host);
+  }
+  return out;
+}
+
+void take_to(torch::nn::Module& root, const std::string& layer, const Exec& place) {
+  for (const auto& parameter : model::get_module(root, layer).named_parameters(/*recurse=*/false))
+    model::set_parameter(root, join_name(layer, parameter.key()), place.take(parameter.value()));
+}
+
 void write_plain_file(const std::filesystem::path& directory, const std::string& name,
                       const std::string& text) {
   const std::filesystem::path file(name);
@@ -164,12 +184,14 @@ void dequantize_model(LoadedModel& loaded, qh_dtype dtype) {
     throw Error(ErrorKind::kValue, "the model is not quantized: there is nothing to dequantize");
   }
   const c10::InferenceMode inference;
+  const std::vector<Placed> placed = bring_to_host(loaded);
   loaded.quantizer->dequantize(*loaded.execs->on("cpu"), *loaded.context, dtype);
   const auto left = loaded.context->plugin_modules();
   if (!left.empty()) {
     fail(ErrorKind::kRuntime, "{}: dequantize left {} quantized layers, the first is {}",
          loaded.quantizer->plugin_id(), left.size(), left.front()->full_name());
   }
+  for (const auto& [layer, place] : placed) take_to(loaded.context->root(), layer, *place);
   loaded.context->attributes.clear();
   loaded.quantizer.reset();
   loaded.model->tie_weights();

@@ -1,67 +1,14 @@
 // Whole models through the pipeline on emulated GPUs: their kernels quantize and compute, their
 // allocators hold the weights, and hidden states cross from one to the other.
+#include "tests/load/emulated_devices.hpp"
+
 #include <quanthost/kernel/emulated_stream.h>
-
-#include <atomic>
-
-#include "host/load/devices.hpp"
-#include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-// Host memory, counted.
-class CountingAllocator : public DeviceAllocator {
- public:
-  void* allocate(std::size_t bytes, void* stream) override {
-    if (bytes > limit) fail(ErrorKind::kMemory, "{} bytes are more than this device has", bytes);
-    if (stream) streams_seen = true;
-    ++live;
-    total += bytes;
-    return std::aligned_alloc(256, (bytes / 256 + 1) * 256);
-  }
-  void release(void* memory, void*) noexcept override {
-    --live;
-    std::free(memory);
-  }
-  std::atomic<std::int64_t> live = 0;
-  std::atomic<std::uint64_t> total = 0, limit = ~std::uint64_t{0};
-  std::atomic<bool> streams_seen = false;
-};
-
-class EmulatedDevices : public LoadPipeline {
- protected:
-  // In place before anything is allocated on the devices.
-  static CountingAllocator& memory(int index) {
-    static std::array<std::shared_ptr<CountingAllocator>, 2> allocators = [] {
-      std::array made{std::make_shared<CountingAllocator>(), std::make_shared<CountingAllocator>()};
-      for (std::size_t i = 0; i < made.size(); ++i)
-        compute_device("emulated:" + std::to_string(i)).set_allocator(made[i]);
-      return made;
-    }();
-    return *allocators[static_cast<std::size_t>(index)];
-  }
-  void SetUp() override {
-    LoadPipeline::SetUp();
-    memory(0).total = memory(1).total = 0;
-  }
-
-  LoadOptions on(const std::string& map, const std::string& method = "bitsandbytes_4bit",
-                 const std::string& golden = "llama") {
-    LoadOptions out = options(kGoldens / golden, method);
-    if (method == "bitsandbytes_4bit")
-      out.quantization = user_quantization(method, {"bnb_4bit_quant_type=nf4"});
-    out.device_map = parse_device_map(map, "cuda");
-    return out;
-  }
-  static constexpr const char* kTwoDevices =
-      R"({"model.embed_tokens": "emulated:0", "model.layers.0": "emulated:0",
-          "model.layers.1": "emulated:1", "model.norm": "emulated:1", "lm_head": "emulated:1",
-          "model.rotary_emb": "emulated:0"})";
-};
 
 TEST_F(EmulatedDevices, CarryTheirStreamAndTheirAllocatorIntoEachCall) {
   for (const auto& [name, lanes] : {std::pair{"emulated:0", 32u}, {"emulated:1", 64u}}) {
@@ -161,88 +108,6 @@ TEST_F(EmulatedDevices, RefuseADeviceThatDoesNotExistBeforeReading) {
   const Error error = error_of([&] { plan_load(plugins(), on("emulated:7", "")); });
   EXPECT_THAT(error.what(), HasSubstr("emulated:7"));
 }
-
-// Each way to quantize that has kernels for accelerators: warps of 32 lanes on the first device, of
-// 64 on the second.
-struct Quantization {
-  const char* name;
-  const char* method;
-  std::vector<std::string> settings;
-  // bitsandbytes itself differs between devices: on CUDA FP4 writes a negative zero, and the mean
-  // of the scales that double quantization takes off is summed in another order.
-  bool same_bytes = true;
-};
-
-void PrintTo(const Quantization& quantization, std::ostream* out) { *out << quantization.name; }
-
-class EmulatedQuantization : public EmulatedDevices,
-                             public testing::WithParamInterface<Quantization> {
- protected:
-  // Saves below the device's name what the device holds.
-  LoadedModel load_on(const char* device, LoadOptions how) {
-    how.device_map = parse_device_map(device, "cuda");
-    LoadedModel loaded = load_model(plugins(), how);
-    EXPECT_FALSE(loaded.context->plugin_modules().empty());
-    for (const auto& module : loaded.context->plugin_modules())
-      EXPECT_EQ(module->exec().device(), device);
-    save_model(loaded, folder_ / device);
-    return loaded;
-  }
-  LoadOptions quantizing() {
-    LoadOptions how = options(kGoldens / "llama");
-    how.quantization = user_quantization(GetParam().method, GetParam().settings);
-    return how;
-  }
-  void expect_same_bytes(const fs::path& a, const fs::path& b) {
-    for (const char* file : {"model.safetensors", "config.json"})
-      EXPECT_EQ(read_text_file(a / file), read_text_file(b / file)) << a << " " << file;
-  }
-};
-
-TEST_P(EmulatedQuantization, GivesTheWeightsOfTheCpu) {
-  LoadedModel here = load_on("cpu", quantizing());
-  const at::Tensor wanted = output_of(here, "llama");
-  for (const char* device : {"emulated:0", "emulated:1"}) {
-    load_on(device, quantizing());
-    if (GetParam().same_bytes) expect_same_bytes(folder_ / device, folder_ / "cpu");
-    LoadedModel moved = load_model(plugins(), options(folder_ / device));
-    EXPECT_LT(relative_error(output_of(moved, "llama"), wanted), 1e-5) << device;
-  }
-}
-
-TEST_P(EmulatedQuantization, LoadsWhatIsQuantizedAlready) {
-  const fs::path stored = folder_ / "stored";
-  {
-    LoadedModel quantized = load_model(plugins(), quantizing());
-    save_model(quantized, stored);
-  }
-  LoadedModel here = load_on("cpu", options(stored));
-  const at::Tensor wanted = output_of(here, "llama");
-  for (const char* device : {"emulated:0", "emulated:1"}) {
-    LoadedModel there = load_on(device, options(stored));
-    EXPECT_TRUE(there.quantizer->pre_quantized());
-    expect_same_bytes(folder_ / device, stored);
-    EXPECT_LT(relative_error(output_of(there, "llama"), wanted), 1e-4) << device;
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Backends, EmulatedQuantization,
-    testing::Values(Quantization{"NF4", "bitsandbytes_4bit", {"bnb_4bit_quant_type=nf4"}},
-                    Quantization{"NF4DoubleQuant",
-                                 "bitsandbytes_4bit",
-                                 {"bnb_4bit_quant_type=nf4", "bnb_4bit_use_double_quant=true"},
-                                 false},
-                    Quantization{"FP4", "bitsandbytes_4bit", {"bnb_4bit_quant_type=fp4"}, false},
-                    Quantization{"FP4DoubleQuant",
-                                 "bitsandbytes_4bit",
-                                 {"bnb_4bit_quant_type=fp4", "bnb_4bit_use_double_quant=true"},
-                                 false},
-                    Quantization{"QuantoInt8", "quanto", {"weights=int8"}},
-                    Quantization{"QuantoInt4", "quanto", {"weights=int4"}},
-                    Quantization{"QuantoInt2", "quanto", {"weights=int2"}},
-                    Quantization{"QuantoFloat8", "quanto", {"weights=float8"}}),
-    [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace quanthost

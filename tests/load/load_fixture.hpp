@@ -139,8 +139,11 @@ class LoadPipeline : public testing::Test {
 
   at::Tensor output_of(LoadedModel& loaded, const std::string& golden) {
     const c10::InferenceMode inference;
+    const fs::path expected = kGoldens / golden / "expected.safetensors";
+    const bool image = SafetensorsFile::open(expected).find("pixel_values") != nullptr;
     model::ModelInputs inputs;
-    inputs.input_ids = stored(kGoldens / golden / "expected.safetensors", "input_ids");
+    (image ? inputs.pixel_values : inputs.input_ids) =
+        stored(expected, image ? "pixel_values" : "input_ids");
     return loaded.model->forward(inputs).to(at::kFloat);
   }
 

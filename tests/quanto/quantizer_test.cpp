@@ -128,14 +128,14 @@ TEST(QuantoQuantizer, NamesThePackageThatIsMissing) {
   }
 }
 
-TEST(QuantoQuantizer, DefaultsToFloat32OnTheCpuAndKeepsATenthOfTheMemory) {
+TEST(QuantoQuantizer, LeavesTheElementTypeDefaultsToTheCpuAndKeepsATenthOfTheMemory) {
   Quanto q;
   MockLoad load = q.load();
-  qh_dtype dtype{};
-  ASSERT_EQ(load.api().update_torch_dtype(load.quantizer(), qh::kNoDtype, &dtype), QH_OK);
-  EXPECT_TRUE(dtype == qh::kFloat32);
-  ASSERT_EQ(load.api().update_torch_dtype(load.quantizer(), qh::kBfloat16, &dtype), QH_OK);
-  EXPECT_TRUE(dtype == qh::kBfloat16);
+  for (const qh_dtype asked : {qh::kNoDtype, qh::kBfloat16}) {
+    qh_dtype dtype = qh::kFloat32;
+    ASSERT_EQ(load.api().update_torch_dtype(load.quantizer(), asked, &dtype), QH_OK);
+    EXPECT_TRUE(dtype == asked);
+  }
 
   std::string map;
   const qh_pair_sink pairs{&map, [](void* ctx, qh_str key, qh_str value) -> qh_status {

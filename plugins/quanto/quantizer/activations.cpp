@@ -51,11 +51,34 @@ qh_quanto_weight as_weight(QType qtype, qh::TensorView data, const qh::Tensor& s
           nullptr};
 }
 
+// A tensor's bytes where the CPU reads them: its own on the CPU, else a copy.
+class HostBytes {
+ public:
+  HostBytes(const qh::Exec& exec, const qh_tensor& tensor)
+      : size_(qh::TensorView(tensor).bytes()), data_(qh::TensorView(tensor).data<char>()) {
+    if (exec.is_cpu()) return;
+    copy_.resize(size_);
+    const qh_tensor host{
+        copy_.data(), {QH_DEVICE_CPU, 0}, tensor.ndim, tensor.dtype, tensor.shape, nullptr, 0};
+    exec.copy(&tensor, &host);
+    data_ = copy_.data();
+  }
+  bool operator==(const HostBytes& other) const {
+    return size_ == other.size_ && std::memcmp(data_, other.data_, size_) == 0;
+  }
+  const char* begin() const { return data_; }
+  const char* end() const { return data_ + size_; }
+
+ private:
+  std::size_t size_;
+  const char* data_;
+  std::vector<char> copy_;
+};
+
 // Of float8 codes: a value below zero, which a negative zero is not.
-bool holds_a_negative(qh::TensorView codes) {
-  const auto* bytes = codes.data<std::uint8_t>();
-  return std::any_of(bytes, bytes + codes.elements(),
-                     [](std::uint8_t code) { return code > 0x80; });
+bool holds_a_negative(const HostBytes& codes) {
+  return std::any_of(codes.begin(), codes.end(),
+                     [](char code) { return static_cast<std::uint8_t>(code) > 0x80; });
 }
 
 }  // namespace
@@ -121,16 +144,15 @@ std::optional<Activations::Codes> Activations::codes_on_grid(const qh::Exec& exe
   Codes codes = quantize(exec, package, x, scale);
   const qh::Tensor back = exec.allocate(x.dtype, qh::TensorView(x).shape());
   dequantize(exec, package, codes, *back.abi());
-  const qh::TensorView view(x);
-  if (std::memcmp(back.data<char>(), view.data<char>(), view.bytes()) != 0) return std::nullopt;
-  return codes;
+  if (HostBytes(exec, *back.abi()) == HostBytes(exec, x)) return codes;
+  return std::nullopt;
 }
 
-// The codes of an input that another module quantized; most inputs fail at their first row.
+// The codes of an input that another module quantized; most inputs fail at their first row, which
+// is all that leaves a device for them.
 std::optional<Activations::Codes> Activations::codes_of_quantized(const qh::Exec& exec,
                                                                   const KernelPackage& package,
                                                                   const qh_tensor& x) const {
-  if (!exec.is_cpu()) return std::nullopt;
   qh_tensor row = x;
   row.ndim = 1;
   row.shape = x.shape + (x.ndim - 1);
@@ -140,7 +162,8 @@ std::optional<Activations::Codes> Activations::codes_of_quantized(const qh::Exec
     std::optional<Codes> codes = codes_on_grid(exec, package, x, scale);
     // relu leaves values on the grid, but upstream has it for int8 only: a float8 tensor leaves it
     // as floats, which get the scale of the next input.
-    if (codes && (!is_float8(*qtype_) || holds_a_negative(codes->data.view()))) return codes;
+    if (codes && (!is_float8(*qtype_) || holds_a_negative({exec, *codes->data.abi()})))
+      return codes;
   }
   return std::nullopt;
 }

@@ -40,12 +40,6 @@ void QuantoQuantizer::validate_environment(const qh::Environment&, const Report&
                       "` to the search path; `quanthost plugins list` shows what there is");
 }
 
-qh::Dtype QuantoQuantizer::update_torch_dtype(qh::Dtype requested) {
-  if (requested != qh::kNoDtype) return requested;
-  host().info("You did not specify a dtype: quanto loads the model in float32.");
-  return qh::kFloat32;
-}
-
 std::optional<qh::DeviceMap> QuantoQuantizer::update_device_map(std::optional<qh::DeviceMap> map) {
   if (map) return map;
   host().info("The device map was not given: quanto puts the whole model on the CPU.");

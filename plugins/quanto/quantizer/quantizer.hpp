@@ -16,7 +16,6 @@ class QuantoQuantizer final : public qh::Quantizer {
   QuantoQuantizer(const qh::Host&, const qh_create_args&);
 
   void validate_environment(const qh::Environment&, const Report&) override;
-  qh::Dtype update_torch_dtype(qh::Dtype requested) override;
   std::optional<qh::DeviceMap> update_device_map(std::optional<qh::DeviceMap>) override;
   qh::Dtype adjust_target_dtype(qh::Dtype) override;
   qh::MemoryLimits adjust_max_memory(qh::MemoryLimits) override;

@@ -124,6 +124,16 @@ def test_a_convolution_that_upstream_saved_is_read_and_saved_unchanged(library, 
                         load_file(tmp_path / "theirs/model.safetensors"))
 
 
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_a_dequantized_convolution_has_upstreams_values(library, tiny, weights, tmp_path):
+    theirs = saved_by_upstream(tiny, weights, tmp_path / "theirs")
+    tool("dequantize", tmp_path / "theirs", tmp_path / "plain", "--dtype", "float32")
+    assert not (tmp_path / "plain" / MAP).exists()
+    dense = load_file(tmp_path / "plain/model.safetensors")
+    assert torch.equal(dense[CONV + ".weight"], theirs.get_submodule(CONV).weight.dequantize())
+    assert_close(our_logits(library, tmp_path / "plain"), their_logits(theirs))
+
+
 def test_convolutions_stay_as_they_are_unless_asked_for(tiny, tmp_path):
     tool("quantize", tiny, tmp_path / "ours", "--method", "quanto", "--dtype", "float32")
     assert CONV + ".weight" in load_file(tmp_path / "ours/model.safetensors")

@@ -176,38 +176,75 @@ constexpr Shape kShapes[] = {{64, 256, 128, 1},    {64, 256, 128, 3},  {48, 192,
                              {13, 40, 40, 20},     {7, 96, 32, 9},     {33, 77, 77, 6},
                              {132, 1152, 128, 70}, {20, 2080, 32, 18}, {2, 3, 3, 1}};
 
+void expect_product(const Kernels& kernels, const Shape& s, QType qtype, Dtype dtype) {
+  const std::int64_t group = is_affine(qtype) ? s.group : s.inputs;
+  const auto count = static_cast<std::size_t>(s.outputs * s.inputs);
+  Sample w(qtype, dtype, s.outputs * (s.inputs / group), group, random_values(count, 3));
+  w.quantize(scalar_kernels());
+  const auto x_raw =
+      as_type(random_values(static_cast<std::size_t>(s.tokens * s.inputs), 5), dtype);
+  const auto bias_raw = as_type(random_values(static_cast<std::size_t>(s.outputs), 9), dtype);
+  const auto dense = as_floats(w.dequantize(scalar_kernels()), dtype);
+  const auto x = as_floats(x_raw, dtype), bias = as_floats(bias_raw, dtype);
+  LinearArgs a{w.matrix,     s.outputs,       s.inputs, s.inputs / group, dtype,  s.tokens,
+               x_raw.data(), bias_raw.data(), nullptr,  nullptr,          nullptr};
+  const LinearPath& path = kernels.linear(a);
+  const auto y = run(path, a, static_cast<std::size_t>(s.tokens * s.outputs));
+  const auto expected = reference(x, dense, bias, s.tokens, s.outputs, s.inputs);
+  // Each of the two roundings of y is worth half a step of D. Weights that stay codes skip
+  // the rounding that dequantization has, again half a step for each product. Sums are
+  // float32's.
+  const double step = dtype == Dtype::f32 ? 0x1p-23 : dtype == Dtype::f16 ? 0x1p-10 : 0x1p-7;
+  const double products = step * 2.0 * std::sqrt(static_cast<double>(s.inputs)) +
+                          0x1p-22 * static_cast<double>(s.inputs);
+  double worst = 0.0;  // as a part of the bound
+  for (std::size_t i = 0; i < y.size(); ++i)
+    worst = std::max(
+        worst, std::fabs(y[i] - expected[i]) / (products + step * (std::fabs(expected[i]) + 2.0)));
+  EXPECT_LE(worst, 1.0) << path.name << " " << s.outputs << "x" << s.inputs << "/" << s.group
+                        << " tokens " << s.tokens << " qtype " << static_cast<int>(qtype)
+                        << " dtype " << static_cast<int>(dtype);
+}
+
 TEST_P(EveryIsa, MultipliesWithinTheBoundOfItsTypes) {
   for (const Shape& s : kShapes)
     for (QType qtype : kTypes)
-      for (Dtype dtype : kDtypes) {
-        const std::int64_t group = is_affine(qtype) ? s.group : s.inputs;
-        const auto count = static_cast<std::size_t>(s.outputs * s.inputs);
-        Sample w(qtype, dtype, s.outputs * (s.inputs / group), group, random_values(count, 3));
-        w.quantize(scalar_kernels());
-        const auto x_raw =
-            as_type(random_values(static_cast<std::size_t>(s.tokens * s.inputs), 5), dtype);
-        const auto bias_raw = as_type(random_values(static_cast<std::size_t>(s.outputs), 9), dtype);
-        const auto dense = as_floats(w.dequantize(scalar_kernels()), dtype);
-        const auto x = as_floats(x_raw, dtype), bias = as_floats(bias_raw, dtype);
-        LinearArgs a{w.matrix,     s.outputs,       s.inputs, s.inputs / group, dtype,  s.tokens,
-                     x_raw.data(), bias_raw.data(), nullptr,  nullptr,          nullptr};
-        const LinearPath& path = kernels().linear(a);
-        const auto y = run(path, a, static_cast<std::size_t>(s.tokens * s.outputs));
-        const auto expected = reference(x, dense, bias, s.tokens, s.outputs, s.inputs);
-        // Each of the two roundings of y is worth half a step of D. Weights that stay codes skip
-        // the rounding that dequantization has, again half a step for each product. Sums are
-        // float32's.
-        const double step = dtype == Dtype::f32 ? 0x1p-23 : dtype == Dtype::f16 ? 0x1p-10 : 0x1p-7;
-        const double products = step * 2.0 * std::sqrt(static_cast<double>(s.inputs)) +
-                                0x1p-22 * static_cast<double>(s.inputs);
-        double worst = 0.0;  // as a part of the bound
-        for (std::size_t i = 0; i < y.size(); ++i)
-          worst = std::max(worst, std::fabs(y[i] - expected[i]) /
-                                      (products + step * (std::fabs(expected[i]) + 2.0)));
-        EXPECT_LE(worst, 1.0) << path.name << " " << s.outputs << "x" << s.inputs << "/" << s.group
-                              << " tokens " << s.tokens << " qtype " << static_cast<int>(qtype)
-                              << " dtype " << static_cast<int>(dtype);
-      }
+      for (Dtype dtype : kDtypes) expect_product(kernels(), s, qtype, dtype);
+}
+
+// Tiles of eight tokens and what is left of them; panels of 48 outputs and, of many inputs, 24.
+TEST_P(EveryIsa, MultipliesEveryNumberOfTokensInBfloat16) {
+  for (QType qtype : kTypes) {
+    for (std::int64_t tokens = 1; tokens <= 20; ++tokens)
+      expect_product(kernels(), {101, 160, 32, tokens}, qtype, Dtype::bf16);
+    expect_product(kernels(), {52, 96, 48, 128}, qtype, Dtype::bf16);
+    expect_product(kernels(), {26, 5568, 64, 9}, qtype, Dtype::bf16);
+  }
+}
+
+// Products lose nothing of a weight: an identity matrix gives back what it dequantizes to.
+TEST_P(EveryIsa, GivesBackTheWeightsForAnIdentity) {
+  constexpr std::int64_t kOutputs = 52, kInputs = 64;
+  std::vector<float> identity(kInputs * kInputs, 0.0f);
+  for (std::size_t i = 0; i < kInputs; ++i) identity[i * (kInputs + 1)] = 1.0f;
+  const auto x = as_type(identity, Dtype::bf16);
+  for (QType qtype : kTypes)
+    for (float size : {1.0f, 0x1p-98f, 0x1p90f}) {
+      const std::int64_t group = is_affine(qtype) ? 32 : kInputs;
+      auto values = random_values(kOutputs * kInputs, 3);
+      for (float& v : values) v *= size;
+      Sample w(qtype, Dtype::bf16, kOutputs * (kInputs / group), group, values);
+      w.quantize(scalar_kernels());
+      const auto dense = as_floats(w.dequantize(scalar_kernels()), Dtype::bf16);
+      LinearArgs a{w.matrix, kOutputs, kInputs, kInputs / group, Dtype::bf16, kInputs,
+                   x.data(), nullptr,  nullptr, nullptr,         nullptr};
+      const auto y = run(kernels().linear(a), a, kInputs * kOutputs);
+      std::size_t different = 0;
+      for (std::size_t k = 0; k < kInputs; ++k)
+        for (std::size_t o = 0; o < kOutputs; ++o)
+          different += y[k * kOutputs + o] != dense[o * kInputs + k];
+      EXPECT_EQ(different, 0u) << "qtype " << static_cast<int>(qtype) << ", values of " << size;
+    }
 }
 
 TEST_P(EveryIsa, GivesTheSameBytesHoweverTheItemsAreSplit) {

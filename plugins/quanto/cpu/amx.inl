@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/bf16.inl"
+#include "cpu/linear_wide.inl"
 
 namespace quanthost::quanto {
 namespace {
@@ -58,6 +59,19 @@ struct TileSession {
     }                                                                                         \
     tile_fence();                                                                             \
   }
+
+struct Bf16Rows {
+  using Element = std::uint16_t;
+  using Sum = float;
+  static std::uint32_t staged(std::uint32_t pair) { return pair; }
+  static float correction(const LinearArgs&, std::int64_t) { return 0.0f; }
+  static void fill(const LinearArgs& a, std::int64_t output, std::int64_t begin, std::int64_t end,
+                   std::uint16_t* to) {
+    decode_words(a, output, begin, end, [&](std::int64_t i, __m512i words, std::int64_t n) {
+      _mm512_mask_storeu_epi16(to + i, word_mask(n), words);
+    });
+  }
+};
 
 struct AmxBf16 : Bf16Rows {
   static constexpr const char* kName = "bf16 amx";

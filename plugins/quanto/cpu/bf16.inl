@@ -1,131 +1,13 @@
-// What AVX512-BF16 adds: products of bfloat16 pairs that are summed in float32. Weights are looked
-// up as bfloat16 by their codes: vpermw reads five bits of an index, so codes need no masking when
-// the table repeats.
+// What AVX512-BF16 adds for a few tokens: 2- and 4-bit weights that stay codes inside a group.
 #pragma once
 
+#include <quanthost/cpu/bf16_product.hpp>
+
+#include "cpu/bf16_decode.inl"
 #include "cpu/linear_dot.inl"
-#include "cpu/linear_wide.inl"
 
 namespace quanthost::quanto {
 namespace {
-
-// A table of 32 words from 16 floats that are bfloat16 values already, repeated with the code's
-// period (4 or 16).
-inline __m512i word_table(Floats values) {
-  const __m256i half = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(values).v, 16));
-  return _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
-}
-inline Floats code_ramp(int bit_width) {
-  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  return to_floats({_mm512_and_si512(lane, _mm512_set1_epi32((1 << bit_width) - 1))});
-}
-
-// 32 floats that are bfloat16 values, as words.
-inline __m512i pack_words(Floats low, Floats high) {
-  return _mm512_inserti64x4(
-      _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(low).v, 16))),
-      _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(high).v, 16)), 1);
-}
-
-inline __mmask32 word_mask(std::int64_t n) {
-  return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << n) - 1;
-}
-
-// Columns [begin, end) of an output as bfloat16: affine weights as they dequantize, 8-bit ones
-// without their scale, which is exact.
-inline void decode_words(const LinearArgs& a, std::int64_t output, std::int64_t begin,
-                         std::int64_t end, std::uint16_t* out) {
-  const Matrix& m = a.weight;
-  for (std::int64_t k = begin; k < end;) {
-    const Piece p = find_piece(a, output, k, end);
-    std::uint16_t* to = out + (k - begin);
-    __m512i table = _mm512_setzero_si512();
-    if (is_affine(m.qtype)) {
-      const Floats q = code_ramp(bit_width(m.qtype));
-      const Floats scale = floats(scale_value<BFloat16>(m, p.row)),
-                   shift = floats(shift_value<BFloat16>(m, p.row));
-      table = word_table(round_to<BFloat16>(
-          m.integer_shift ? scale * (q - shift) : round_to<BFloat16>(scale * q) - shift));
-    }
-    const __m128i offset = _mm_cvtsi32_si128(p.bit_offset);
-    for (std::int64_t i = 0; i < p.count; i += 32) {
-      const __mmask32 mask = word_mask(p.count - i);
-      const __m256i bytes = _mm256_maskz_loadu_epi8(mask, p.bytes + i);
-      __m512i words;
-      if (is_affine(m.qtype)) {
-        words =
-            _mm512_permutexvar_epi16(_mm512_srl_epi16(_mm512_cvtepu8_epi16(bytes), offset), table);
-      } else {
-        const __m128i low = _mm256_castsi256_si128(bytes),
-                      high = _mm256_extracti128_si256(bytes, 1);
-        if (m.qtype == QType::int8) {
-          words = pack_words(to_floats({_mm512_cvtepi8_epi32(low)}),
-                             to_floats({_mm512_cvtepi8_epi32(high)}));
-        } else {
-          const Float8Format& f = float8_format(m.qtype);
-          words = pack_words(decode_float8({_mm512_cvtepu8_epi32(low)}, f),
-                             decode_float8({_mm512_cvtepu8_epi32(high)}, f));
-        }
-      }
-      _mm512_mask_storeu_epi16(to + i, mask, words);
-    }
-    k += p.count;
-  }
-}
-
-struct Bf16Rows {
-  using Element = std::uint16_t;
-  using Sum = float;
-  static std::uint32_t staged(std::uint32_t pair) { return pair; }
-  static float correction(const LinearArgs&, std::int64_t) { return 0.0f; }
-  static void fill(const LinearArgs& a, std::int64_t output, std::int64_t begin, std::int64_t end,
-                   std::uint16_t* to) {
-    decode_words(a, output, begin, end, to);
-  }
-};
-
-inline __m512bh as_bf16(__m512i v) { return reinterpret_cast<__m512bh&>(v); }
-
-struct Bf16Unit : Bf16Rows {
-  static constexpr const char* kName = "bf16 panel";
-  using Session = NoSession;
-  template <int kTiles>
-  static void rows(const std::uint8_t* panel, std::int64_t steps, const std::uint8_t* const* x,
-                   float* sums) {
-    constexpr int kRows = 8;
-    for (std::int64_t first = 0; first < kWideRows; first += kRows) {
-      __m512 acc[kRows][kTiles];
-      for (int r = 0; r < kRows; ++r)
-        for (int t = 0; t < kTiles; ++t)
-          acc[r][t] = _mm512_loadu_ps(sums + (t * kWideRows + first + r) * kWideTokens);
-      for (std::int64_t word = 0; word < steps * 16; ++word) {
-        __m512bh xv[kTiles];
-        for (int t = 0; t < kTiles; ++t) xv[t] = as_bf16(_mm512_loadu_si512(x[t] + word * 64));
-        for (int r = 0; r < kRows; ++r) {
-          std::int32_t pair;
-          std::memcpy(&pair, panel + (first + r) * kPanelStride + word * 4, 4);
-          const __m512bh w = as_bf16(_mm512_set1_epi32(pair));
-          for (int t = 0; t < kTiles; ++t) acc[r][t] = _mm512_dpbf16_ps(acc[r][t], xv[t], w);
-        }
-      }
-      for (int r = 0; r < kRows; ++r)
-        for (int t = 0; t < kTiles; ++t)
-          _mm512_storeu_ps(sums + (t * kWideRows + first + r) * kWideTokens, acc[r][t]);
-    }
-  }
-  static void multiply(const std::uint8_t* panel, std::int64_t steps, const std::uint8_t* x0,
-                       const std::uint8_t* x1, float* sums) {
-    const std::uint8_t* const tiles[] = {x0, x1};
-    if (x1)
-      rows<2>(panel, steps, tiles, sums);
-    else
-      rows<1>(panel, steps, tiles, sums);
-  }
-};
-
-inline bool takes_bf16_panel(const LinearArgs& a) {
-  return a.x_dtype == Dtype::bf16 && (a.weight.dtype == Dtype::bf16 || !is_affine(a.weight.qtype));
-}
 
 // A few tokens by 2- or 4-bit weights. A 64-byte load holds, in each 16-bit word, an even and an
 // odd column of every plane; the tokens are staged the same way: 32 even columns, then 32 odd ones,

@@ -27,6 +27,38 @@ inline Piece find_piece(const LinearArgs& a, std::int64_t output, std::int64_t c
           left < wanted ? left : wanted, static_cast<int>(plane) * bit_width(m.qtype)};
 }
 
+// The pieces of columns [begin, end) of an output, one after another.
+class PieceWalk {
+ public:
+  PieceWalk(const LinearArgs& a, std::int64_t output, std::int64_t begin, std::int64_t end)
+      : m_(a.weight),
+        plane_rows_(m_.packed_rows()),
+        left_(end - begin),
+        piece_(left_ > 0 ? find_piece(a, output, begin, end) : Piece{}),
+        plane_left_(plane_rows_ - 1 - piece_.row % plane_rows_) {}
+  bool more() const { return left_ > 0; }
+  const Piece& piece() const { return piece_; }
+  void next() {
+    left_ -= piece_.count;
+    if (left_ <= 0) return;
+    ++piece_.row;
+    if (plane_left_-- > 0) {
+      piece_.bytes += piece_.count;  // every piece but the last ends its row
+    } else {
+      piece_.bytes = m_.data;
+      piece_.bit_offset += bit_width(m_.qtype);
+      plane_left_ = plane_rows_ - 1;
+    }
+    piece_.count = m_.columns < left_ ? m_.columns : left_;
+  }
+
+ private:
+  const Matrix& m_;
+  std::int64_t plane_rows_, left_;
+  Piece piece_;
+  std::int64_t plane_left_;  // rows after this one in its plane
+};
+
 // The scale that is applied to whole sums of an output instead of to its weights.
 inline float output_scale(const LinearArgs& a, std::int64_t output) {
   if (a.output_scale) return a.output_scale[output];
@@ -65,12 +97,12 @@ inline void decode_piece(const Matrix& m, const Piece& p, Store&& out) {
 inline void decode_columns(const LinearArgs& a, std::int64_t output, std::int64_t begin,
                            std::int64_t end, float* out) {
   with_type(a.weight.dtype, [&](auto tag) {
-    for (std::int64_t k = begin; k < end;) {
-      const Piece p = find_piece(a, output, k, end);
-      float* to = out + (k - begin);
-      decode_piece<decltype(tag)>(
-          a.weight, p, [&](std::int64_t i, int n, Floats v) { store_part(to + i, v, n); });
-      k += p.count;
+    float* to = out;
+    for (PieceWalk walk(a, output, begin, end); walk.more(); walk.next()) {
+      decode_piece<decltype(tag)>(a.weight, walk.piece(), [&](std::int64_t i, int n, Floats v) {
+        store_part(to + i, v, n);
+      });
+      to += walk.piece().count;
     }
   });
 }

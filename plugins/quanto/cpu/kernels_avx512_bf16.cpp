@@ -1,5 +1,6 @@
 // AVX-512 with VNNI and BF16.
 #include "cpu/bf16.inl"
+#include "cpu/bf16_panel.inl"
 #include "cpu/linear_panel.inl"
 #include "cpu/vnni.inl"
 
@@ -15,7 +16,7 @@ const Kernels& avx512_bf16_kernels() {
         if (takes_fixed_path(a)) return kFixedPath;
         if (takes_codes_path(a)) return kCodesPath;
         if (a.tokens <= kDotTokens) return kDotPath;
-        return takes_bf16_panel(a) ? kWidePath<Bf16Unit> : kPanelPath;
+        return takes_bf16_panel(a) ? kBf16PanelPath : kPanelPath;
       },
       [](const LinearArgs&) -> const LinearPath& { return kWidePath<VnniInt8>; },
       [](const LinearArgs&) -> const LinearPath& { return kBackwardPath; },

@@ -39,11 +39,10 @@ inline void load_split(const StageArgs& args, int64_t element, __m512i* even, __
 }
 
 // Sixteen sums of one input row, for 16 consecutive weight rows.
-inline void store_sixteen(const LinearArgs& args, int64_t batch_row, int64_t weight_row, int64_t count,
-                   __m512 sums) {
+inline void store_sixteen(const LinearArgs& args, int64_t batch_row, int64_t weight_row,
+                          int64_t count, __m512 sums) {
   alignas(64) float values[16];
-  if (count == 16 && args.compute == args.output_type &&
-      args.output_type == FloatType::kBfloat16) {
+  if (count == 16 && args.compute == args.output_type && args.output_type == FloatType::kBfloat16) {
     if (args.bias) sums = _mm512_add_ps(sums, _mm512_loadu_ps(args.bias + weight_row));
     auto* out = static_cast<Bfloat*>(args.output) + batch_row * args.weight.rows + weight_row;
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),

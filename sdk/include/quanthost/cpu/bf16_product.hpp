@@ -61,8 +61,8 @@ struct Bf16Tokens {
   std::int64_t stride(std::int64_t token) const { return at(token, 1) - at(token, 0); }
 };
 
-// Up to bf16_panel_rows() decoded rows, in groups of three; in a group, step after step has 32 columns
-// of each row.
+// Up to bf16_panel_rows() decoded rows, in groups of three; in a group, step after step has 32
+// columns of each row.
 struct Bf16Panel {
   std::uint16_t* data;  // 64-byte aligned
   std::int64_t steps;
@@ -196,7 +196,7 @@ inline void bf16_product(const Bf16Tokens& x, const Bf16Panel& panel, std::int64
       case 6: run(std::integral_constant<int, 6>()); break;
       case 7: run(std::integral_constant<int, 7>()); break;
       default: run(std::integral_constant<int, 8>());
-      // clang-format on
+        // clang-format on
     }
   }
 }

@@ -1,0 +1,154 @@
+// Pieces of output rows as bfloat16, 32 at a time (AVX512-BF16). Weights are looked up by their
+// codes: vpermw reads five bits of an index, so codes need no masking when the table repeats.
+#pragma once
+
+#include "cpu/decode.inl"
+
+namespace quanthost::quanto {
+namespace {
+
+// A table of 32 words from 16 floats that are bfloat16 values already, repeated with the code's
+// period (4 or 16).
+inline __m512i word_table(Floats values) {
+  const __m256i half = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(values).v, 16));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(half), half, 1);
+}
+inline Floats code_ramp(int bit_width) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return to_floats({_mm512_and_si512(lane, _mm512_set1_epi32((1 << bit_width) - 1))});
+}
+
+inline __mmask32 word_mask(std::int64_t n) {
+  return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << n) - 1;
+}
+
+// vcvtneps2bf16 takes subnormal numbers for zero. Products and differences of a scale and a shift
+// that are zero or this large are zero or normal.
+inline bool far_from_subnormal(BFloat16 v) {
+  const unsigned exponent = v.bits & 0x7f80u;
+  return exponent >= (27u << 7) || (v.bits & 0x7fffu) == 0;
+}
+
+// What the codes of a group dequantize to.
+inline __m512i affine_table(const Matrix& m, std::int64_t row) {
+  const BFloat16 scale_word = static_cast<const BFloat16*>(m.scale)[m.per_tensor ? 0 : row];
+  const Floats q = code_ramp(bit_width(m.qtype));
+  const Floats scale = floats(to_float(scale_word)), shift = floats(shift_value<BFloat16>(m, row));
+  if (!m.integer_shift && far_from_subnormal(scale_word) &&
+      far_from_subnormal(static_cast<const BFloat16*>(m.shift)[row])) {
+    const auto rounded = [](Floats v) {
+      const __m256bh words = _mm512_cvtneps_pbh(v.v);
+      return reinterpret_cast<const __m256i&>(words);
+    };
+    const Ints product{_mm512_cvtepu16_epi32(rounded(scale * q))};
+    return _mm512_broadcast_i64x4(rounded(to_floats_from_upper_half(product) - shift));
+  }
+  return word_table(round_to<BFloat16>(m.integer_shift
+                                           ? scale * (q - shift)
+                                           : round_to<BFloat16>(scale * q) - shift));
+}
+
+// 8-bit weights without their scale, which bfloat16 holds exactly.
+class ByteWords {
+ public:
+  explicit ByteWords(QType qtype) : int8_(qtype == QType::int8) {
+    if (!is_float8(qtype)) return;
+    const Float8Format& format = float8_format(qtype);
+    unsigned_zero_ = format.unsigned_zero;
+    for (int i = 0; i < 4; ++i) {
+      const Ints codes = to_ints(code_ramp(4)) + ints(i * 32);
+      magnitudes_[i] =
+          pack_words(decode_float8(codes, format), decode_float8(codes + ints(16), format));
+    }
+  }
+  __m512i operator()(__m256i bytes) const {
+    if (int8_) {
+      const __m512i low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(bytes)),
+                    high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256(bytes, 1));
+      const __m512bh words =
+          _mm512_cvtne2ps_pbh(_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low));
+      return reinterpret_cast<const __m512i&>(words);
+    }
+    // Six bits of a code are an index, the seventh picks the table, the eighth is the sign.
+    const __m512i codes = _mm512_cvtepu8_epi16(bytes);
+    const __m512i small = _mm512_permutex2var_epi16(magnitudes_[0], codes, magnitudes_[1]),
+                  large = _mm512_permutex2var_epi16(magnitudes_[2], codes, magnitudes_[3]);
+    const __mmask32 is_large = _mm512_test_epi16_mask(codes, _mm512_set1_epi16(0x40));
+    const __m512i magnitude = _mm512_mask_mov_epi16(small, is_large, large);
+    const __m512i words =  // magnitude | (sign & 0x8000)
+        _mm512_ternarylogic_epi32(magnitude, _mm512_slli_epi16(codes, 8),
+                                  _mm512_set1_epi16(-0x8000), 0xf8);
+    if (!unsigned_zero_) return words;
+    const __mmask32 nan = _mm512_cmpeq_epi16_mask(codes, _mm512_set1_epi16(0x80));
+    return _mm512_mask_mov_epi16(words, nan, _mm512_set1_epi16(0x7fc0));
+  }
+
+ private:
+  // 32 floats that are bfloat16 values, as words.
+  static __m512i pack_words(Floats low, Floats high) {
+    return _mm512_inserti64x4(
+        _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(low).v, 16))),
+        _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(high).v, 16)), 1);
+  }
+
+  __m512i magnitudes_[4] = {};  // of the codes 0 ... 127
+  bool int8_, unsigned_zero_ = false;
+};
+
+inline const ByteWords& byte_words(QType qtype) {
+  static const ByteWords kInt8(QType::int8), kE4m3fn(QType::float8_e4m3fn),
+      kE4m3fnuz(QType::float8_e4m3fnuz), kE5m2(QType::float8_e5m2);
+  switch (qtype) {
+    case QType::float8_e4m3fn:
+      return kE4m3fn;
+    case QType::float8_e4m3fnuz:
+      return kE4m3fnuz;
+    case QType::float8_e5m2:
+      return kE5m2;
+    default:
+      return kInt8;
+  }
+}
+
+// Columns [begin, end) of an output as bfloat16: affine weights as they dequantize, 8-bit ones
+// without their scale. put(i, words, n) gets up to 32 of them, from `begin` + i on; words past n
+// are zero.
+template <class Put>
+inline void decode_words(const LinearArgs& a, std::int64_t output, std::int64_t begin,
+                         std::int64_t end, const Put& put) {
+  const auto piece_words = [&](const Piece& p, std::int64_t first, const auto& words_of) {
+    std::int64_t i = 0;
+    for (; i + 32 <= p.count; i += 32)
+      put(first + i, words_of(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.bytes + i))),
+          std::int64_t{32});
+    if (i == p.count) return;
+    const __mmask32 mask = word_mask(p.count - i);
+    put(first + i,
+        _mm512_maskz_mov_epi16(mask, words_of(_mm256_maskz_loadu_epi8(mask, p.bytes + i))),
+        p.count - i);
+  };
+  const bool affine = is_affine(a.weight.qtype);
+  const ByteWords& bytes = byte_words(a.weight.qtype);
+  std::int64_t first = 0;
+  for (PieceWalk walk(a, output, begin, end); walk.more(); walk.next()) {
+    const Piece& p = walk.piece();
+    if (affine) {
+      const __m512i table = affine_table(a.weight, p.row);
+      const __m128i offset = _mm_cvtsi32_si128(p.bit_offset);
+      piece_words(p, first, [&](__m256i codes) {
+        return _mm512_permutexvar_epi16(_mm512_srl_epi16(_mm512_cvtepu8_epi16(codes), offset),
+                                        table);
+      });
+    } else {
+      piece_words(p, first, bytes);
+    }
+    first += p.count;
+  }
+}
+
+inline bool takes_bf16_panel(const LinearArgs& a) {
+  return a.x_dtype == Dtype::bf16 && (a.weight.dtype == Dtype::bf16 || !is_affine(a.weight.qtype));
+}
+
+}  // namespace
+}  // namespace quanthost::quanto

@@ -35,8 +35,13 @@ std::vector<Part> parts_of(LoadedModel& loaded) {
 NamedTensors tensors_of(LoadedModel& loaded, const Part& part) {
   if (!part.module) return {{part.name, loaded.context->get_param(part.name)}};
   NamedTensors out;
-  for (auto& [name, value] : part.module->state_tensors())
-    out.emplace_back(join_name(part.name, name), std::move(value));
+  try {
+    for (auto& [name, value] : part.module->state_tensors())
+      out.emplace_back(join_name(part.name, name), std::move(value));
+  } catch (const Error& e) {
+    if (e.kind() == ErrorKind::kCancelled || !loaded.quantizer) throw;
+    throw e.within(loaded.quantizer->plugin_id());
+  }
   return out;
 }
 

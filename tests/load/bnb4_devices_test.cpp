@@ -2,8 +2,8 @@
 // two rules are upstream's own, and every difference is one that they predict.
 //
 // FP4. CUDA's dQuantizeFP4 (csrc/kernels.cu) takes the sign bit from v < 0 and compares |v| with
-// decimal constants, of which the smallest is 0.00260417. The CPU library sorts all sixteen codes by
-// value and counts the midpoints below v; +0 (code 0) and -0 (code 8) are neighbours there, with
+// decimal constants, of which the smallest is 0.00260417. The CPU library sorts all sixteen codes
+// by value and counts the midpoints below v; +0 (code 0) and -0 (code 8) are neighbours there, with
 // their midpoint at 0. So for 0 < |v| <= 1/384 one side says 0 and the other 8. Both are zero when
 // they are dequantized: outputs agree. (The other constants differ from the midpoints in the last
 // bits, which a value has to hit, and negative ties go to the smaller magnitude on CUDA.)
@@ -36,9 +36,10 @@ class Bnb4Devices : public EmulatedDevices {
  protected:
   fs::path quantized_on(const std::string& device, const std::string& type, bool twice) {
     LoadOptions how = options(kGoldens / "llama");
-    how.quantization = user_quantization(
-        "bitsandbytes_4bit", {"bnb_4bit_quant_type=" + type,
-                              std::string("bnb_4bit_use_double_quant=") + (twice ? "true" : "false")});
+    how.quantization =
+        user_quantization("bitsandbytes_4bit",
+                          {"bnb_4bit_quant_type=" + type,
+                           std::string("bnb_4bit_use_double_quant=") + (twice ? "true" : "false")});
     how.device_map = parse_device_map(device, "cuda");
     LoadedModel loaded = load_model(plugins(), how);
     const fs::path to = folder_ / fmt::format("{}-{}-{}", device, type, twice);
@@ -115,8 +116,8 @@ TEST_F(Bnb4Devices, DifferInTheScalesOfScalesByOffsetAndRounding) {
     for (const std::string& weight : quantized_weights(here)) {
       EXPECT_EQ(tensor<std::uint8_t>(here, weight), tensor<std::uint8_t>(there, weight));
       const auto scales = tensor<float>(plain, weight + ".absmax");
-      const double mean = std::accumulate(scales.begin(), scales.end(), 0.0) /
-                          static_cast<double>(scales.size());
+      const double mean =
+          std::accumulate(scales.begin(), scales.end(), 0.0) / static_cast<double>(scales.size());
       const auto map = tensor<float>(here, weight + ".nested_quant_map");
       ASSERT_EQ(map, tensor<float>(there, weight + ".nested_quant_map"));
       for (const bool gpu : {false, true}) {

@@ -108,9 +108,9 @@ TEST_P(EmulatedDequantization, LeavesAPlainModelWhereItLay) {
 
 class EmulatedCalibration : public EmulatedBackends {};
 
-// int8 by int8 sums exactly, everywhere alike. Other sums differ in their last bits, and scales with
-// them; of float8, whose codes lie up to a seventh apart, one that takes the other code would show
-// in the scales behind it.
+// int8 by int8 sums exactly, everywhere alike. Other sums differ in their last bits, and scales
+// with them; of float8, whose codes lie up to a seventh apart, one that takes the other code would
+// show in the scales behind it.
 TEST_P(EmulatedCalibration, FindsTheScalesOfTheCpu) {
   load_and_save("cpu", quantizing());
   const fs::path here = folder_ / "cpu/model.safetensors";

@@ -4,11 +4,10 @@
 
 #include <functional>
 #include <random>
-#include <thread>
 
 #include "host/load/process_memory.hpp"
-#include "tests/load/failing_reads.hpp"
 #include "tests/load/file_size_limit.hpp"
+#include "tests/load/file_transfers.hpp"
 #include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
@@ -139,7 +138,7 @@ TEST_F(FaultMemory, ReturnsWhenTheDiskCannotReadInTheMiddle) {
   int tensors = 0;
   expect_memory_returns([&] {
     LoadedModel loaded = plan_load(plugins(), how);
-    const FailingReads failing(tensors += 10);
+    const FailingTransfer failing(folder_, Transfer::kRead, tensors += 10);
     const Error error = error_of([&] { run_load(loaded, how); });
     EXPECT_EQ(error.kind(), ErrorKind::kOs);
     EXPECT_THAT(error.what(), AllOf(HasSubstr("tensor model."), HasSubstr(".safetensors"),
@@ -158,34 +157,51 @@ TEST_F(FaultMemory, ReturnsWhenTheDiskIsFullWhileSaving) {
   });
 }
 
+TEST_F(FaultMemory, ReturnsWhenTheDiskCannotWriteWhileSaving) {
+  const LoadOptions how = quantizing(deep_llama(kBlocks, kShardBytes));
+  int parts = 0;
+  expect_memory_returns([&] {
+    const FailingTransfer failing(folder_, Transfer::kWrite, parts += 20);
+    const Error error = error_of([&] { quantize(how); });
+    EXPECT_EQ(error.kind(), ErrorKind::kOs);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr(".safetensors"), HasSubstr("Input/output error")));
+  });
+}
+
+TEST_F(FaultMemory, ReturnsWhenThePluginFailsWhileSaving) {
+  const std::string layer = "model.layers.20.mlp.up_proj";
+  expect_fault(quantizing(deep_llama(kBlocks, kShardBytes), "fail_saving_at=" + layer),
+               ErrorKind::kRuntime,
+               AllOf(HasSubstr(layer), HasSubstr("this layer was not to be saved")));
+}
+
 TEST_F(FaultMemory, ReturnsWhereverALoadIsCancelled) {
   LoadOptions how = quantizing(deep_llama(kBlocks, kShardBytes));
-  const auto began = std::chrono::steady_clock::now();
-  quantize(how);
-  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - began;
+  how.stream.queue_bytes = 8 << 10;
+  int transfers = 0;
+  {
+    const WatchedTransfers watched(folder_, [&](Transfer) { return ++transfers, 0; });
+    quantize(how);
+  }
   fs::remove_all(out() / "model");
   std::mt19937 random(7);
-  std::uniform_real_distribution<double> moment(0, 0.9 * whole.count());
+  std::uniform_int_distribution<int> moment(0, transfers - 1);
   int stopped = 0;
   expect_memory_returns(
       [&] {
         CancelToken cancel;
         how.cancel = &cancel;
-        std::thread stopper([&, after = std::chrono::duration<double>(moment(random))] {
-          std::this_thread::sleep_for(after);
-          cancel.cancel();
-        });
+        const StopAtTransfer stop(folder_, cancel, moment(random));
         try {
           quantize(how);
-          fs::remove_all(out() / "model");  // it was done before it was to stop
+          fs::remove_all(out() / "model");  // nothing was left to stop
         } catch (const Error& error) {
           EXPECT_EQ(error.kind(), ErrorKind::kCancelled) << error.what();
           ++stopped;
         }
-        stopper.join();
       },
       kStoppedLoads);
-  EXPECT_GT(stopped, 0);
+  EXPECT_GT(stopped, kStoppedLoads * 3 / 4);
   std::printf("%d of %d loads were stopped\n", stopped, kWarmUp + kStoppedLoads);
 }
 

@@ -1,11 +1,11 @@
 // What a plugin sees of a load, call by call, and what remains when a load fails or is stopped.
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <random>
 #include <set>
 #include <thread>
 
+#include "tests/load/file_transfers.hpp"
 #include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
@@ -201,27 +201,25 @@ TEST_F(RecordedLoad, LeavesNothingBehindWhereverItIsCancelled) {
   const auto quantize = [&](const CancelToken& cancel) {
     LoadOptions how = recorded(deep);
     how.cancel = &cancel;
+    how.stream.queue_bytes = 8 << 10;  // a tensor or two: parameters are made while others are read
     LoadedModel loaded = load_model(plugins(), how);
     SaveOptions save;
     save.cancel = &cancel;
     save_model(loaded, out / "model", save);
   };
-  const auto began = std::chrono::steady_clock::now();
-  quantize(CancelToken());
-  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - began;
-
+  int transfers = 0;  // the moments: before each
+  {
+    const WatchedTransfers watched(folder_, [&](Transfer) { return ++transfers, 0; });
+    quantize(CancelToken());
+  }
   std::mt19937 random(6);
-  std::uniform_real_distribution<double> moment(0, whole.count());
-  int stopped = 0, midway = 0;  // midway: after a first parameter was made
+  std::uniform_int_distribution<int> moment(0, transfers - 1);
+  int stopped = 0, loading = 0, saving = 0;
   for (int round = 0; round < kMoments; ++round) {
     fs::remove_all(out / "model");
     fs::remove(log());
     CancelToken cancel;
-    if (round == 0) cancel.cancel();
-    std::thread stopper([&, after = std::chrono::duration<double>(moment(random))] {
-      std::this_thread::sleep_for(after);
-      cancel.cancel();
-    });
+    const StopAtTransfer stop(folder_, cancel, moment(random));
     try {
       quantize(cancel);
       EXPECT_TRUE(fs::exists(out / "model/config.json"));
@@ -229,16 +227,18 @@ TEST_F(RecordedLoad, LeavesNothingBehindWhereverItIsCancelled) {
       EXPECT_EQ(error.kind(), ErrorKind::kCancelled) << error.what();
       EXPECT_TRUE(fs::is_empty(out)) << "round " << round;
       ++stopped;
-      midway += !calls_of("create_quantized_param").empty();
+      saving += stop.wrote();
+      loading += !stop.wrote() && !calls_of("create_quantized_param").empty();
     }
-    stopper.join();
     EXPECT_EQ(calls_of("create").size(), calls_of("destroy").size());
     if (!calls_of("process_before_load").empty()) expect_all_released(kDeepLayers * 7);
   }
-  EXPECT_GT(stopped, 0);
-  EXPECT_GT(midway, 0);
-  std::printf("cancelled at %d moments: %d loads stopped, %d of them midway\n", kMoments, stopped,
-              midway);
+  // The others: headers were read only, or all was written and flushed.
+  EXPECT_GT(loading + saving, kMoments * 3 / 4);
+  EXPECT_GT(loading, kMoments / 10);
+  EXPECT_GT(saving, kMoments / 5);
+  std::printf("%d moments of %d transfers: %d stopped, %d between parameters, %d while saving\n",
+              kMoments, transfers, stopped, loading, saving);
 }
 
 TEST_F(RecordedLoad, RefusesALayerOfAnotherShapeThanTheOneItReplaces) {

@@ -34,11 +34,13 @@ class RecordedLinear final : public qh::Module {
   static constexpr const char* kClassName = "RecordedLinear";
   static constexpr std::uint32_t kFlags = QH_MODULE_LINEAR;
 
+  // A layer that is `not_saved` gives its state once, as a save asks for shapes, and then fails.
   RecordedLinear(const qh::Host& host, std::shared_ptr<Log> log, const qh::ModuleDesc& module,
-                 std::int64_t more_outputs)
+                 std::int64_t more_outputs, bool not_saved)
       : qh::Module(host),
         log_(std::move(log)),
         name_(module.name),
+        not_saved_(not_saved),
         layer_(host, module.in_features, module.out_features + more_outputs, module.has_bias) {}
   ~RecordedLinear() override { log_->line("module.destroy ", name_); }
 
@@ -53,6 +55,8 @@ class RecordedLinear final : public qh::Module {
     layer_.forward(exec, inputs, count, output);
   }
   void state_dict(const qh::Exec& exec, const qh::TensorEmitter& emit) override {
+    if (not_saved_ && asked_++ > 0)
+      throw qh::Error(QH_ERR_RUNTIME, "this layer was not to be saved");
     layer_.state_dict(exec, emit);
   }
   qh::ModuleMemory memory_bytes() const override { return layer_.memory_bytes(); }
@@ -60,6 +64,8 @@ class RecordedLinear final : public qh::Module {
  private:
   std::shared_ptr<Log> log_;
   std::string name_;
+  bool not_saved_;
+  int asked_ = 0;
   absmax8::Linear8 layer_;
 };
 
@@ -100,7 +106,8 @@ class RecordingQuantizer final : public qh::Quantizer {
       if (module.class_name == "Linear" && !model.is_skipped(module.name, skipped))
         model.replace_module(
             module.name, std::make_unique<RecordedLinear>(
-                             host(), log_, module, module.name == config.string("wrong_shape_at")));
+                             host(), log_, module, module.name == config.string("wrong_shape_at"),
+                             module.name == config.string("fail_saving_at")));
     }
   }
   std::vector<std::string> update_missing_keys(qh::Model& model, std::vector<std::string> keys,

@@ -43,9 +43,8 @@ inline __m512i affine_table(const Matrix& m, std::int64_t row) {
     const Ints product{_mm512_cvtepu16_epi32(rounded(scale * q))};
     return _mm512_broadcast_i64x4(rounded(to_floats_from_upper_half(product) - shift));
   }
-  return word_table(round_to<BFloat16>(m.integer_shift
-                                           ? scale * (q - shift)
-                                           : round_to<BFloat16>(scale * q) - shift));
+  return word_table(round_to<BFloat16>(m.integer_shift ? scale * (q - shift)
+                                                       : round_to<BFloat16>(scale * q) - shift));
 }
 
 // 8-bit weights without their scale, which bfloat16 holds exactly.
@@ -65,8 +64,7 @@ class ByteWords {
     if (int8_) {
       const __m512i low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(bytes)),
                     high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256(bytes, 1));
-      const __m512bh words =
-          _mm512_cvtne2ps_pbh(_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low));
+      const __m512bh words = _mm512_cvtne2ps_pbh(_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low));
       return reinterpret_cast<const __m512i&>(words);
     }
     // Six bits of a code are an index, the seventh picks the table, the eighth is the sign.

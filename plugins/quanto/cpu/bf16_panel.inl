@@ -1,5 +1,5 @@
-// y = x · Wᵀ in bfloat16 for more than a few tokens (AVX512-BF16): panels of outputs are decoded for
-// all of them.
+// y = x · Wᵀ in bfloat16 for more than a few tokens (AVX512-BF16): panels of outputs are decoded
+// for all of them.
 #pragma once
 
 #include <quanthost/cpu/bf16_product.hpp>
@@ -83,8 +83,8 @@ inline void bf16_panel_run(const LinearArgs& a, std::int64_t begin, std::int64_t
       });
       write_outputs(a, token, output, rows, scaled);
     };
-    cpu::bf16_product(tokens, panel, rows,
-                      bytes_ahead(a, output + rows, rows_from(output + rows)), sums, store);
+    cpu::bf16_product(tokens, panel, rows, bytes_ahead(a, output + rows, rows_from(output + rows)),
+                      sums, store);
   }
 }
 

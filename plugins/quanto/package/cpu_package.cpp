@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <quanthost/cpu/formats.hpp>
+#include <quanthost/cpu/pages.hpp>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,7 @@ LinearArgs linear_args(const Weight& w, const qh_tensor& x, const qh_tensor* bia
 void CpuPackage::quantize_matrix(const Exec& exec, const void* base, const Matrix& m,
                                  bool given_scale) const {
   const QuantizeArgs args{m, base, given_scale};
+  cpu::expect_large_result(m.data, m.packed_rows() * m.columns);
   exec.parallel_for(
       m.packed_rows(), grain_for(m.columns * m.per_byte()),
       [&](std::int64_t begin, std::int64_t end) { kernels_.quantize(args, begin, end); });
@@ -135,6 +137,7 @@ void CpuPackage::quantize_with(const Exec& exec, const qh_tensor& base, const We
 void CpuPackage::dequantize(const Exec& exec, const Weight& w, const qh_tensor& out) const {
   check_tensor(out, "out", to_abi(w.dtype), element_count(w));
   DequantizeArgs args{matrix_of(w), data_of(out)};
+  cpu::expect_large_result(args.out, element_count(w) * element_bytes(w.dtype));
   Matrix& m = args.matrix;
   const auto run = [&] {
     exec.parallel_for(

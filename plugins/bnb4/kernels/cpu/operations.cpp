@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <new>
+#include <quanthost/cpu/pages.hpp>
 
 #include "plugins/bnb4/dynamic_map.hpp"
 #include "plugins/bnb4/kernels/cpu/scratch.hpp"
@@ -172,6 +173,7 @@ qh_status quantize(const KernelTable& kernels, const qh_exec& exec,
                              request.blocksize, request.packed, request.absmax};
   const int64_t full_blocks = request.count / request.blocksize;
   auto body = [&](int64_t begin, int64_t end) { kernels.quantize_blocks(args, begin, end); };
+  quanthost::cpu::expect_large_result(request.packed, request.count / 2);
   const qh_status status = parallel(exec, full_blocks, grain, body);
   if (full_blocks * request.blocksize < request.count)
     quantize_tail(request, full_blocks * request.blocksize);
@@ -184,6 +186,7 @@ qh_status dequantize(const KernelTable& kernels, const qh_exec& exec,
   const int64_t blocks = block_count(request.count, request.blocksize);
   const int64_t grain = std::max<int64_t>(kBlocksAtOnce * 32 / request.blocksize, 1);
   const bool aligned = reinterpret_cast<uintptr_t>(request.out) % 64 == 0;
+  quanthost::cpu::expect_large_result(request.out, request.count * float_bytes(request.type));
   const bool stream = aligned && request.count * float_bytes(request.type) >= kStreamBytes;
   auto body = [&](int64_t begin, int64_t end) {
     thread_local Scratch scratch;

@@ -29,23 +29,36 @@ inline bool far_from_subnormal(BFloat16 v) {
   return exponent >= (27u << 7) || (v.bits & 0x7fffu) == 0;
 }
 
-// What the codes of a group dequantize to.
-inline __m512i affine_table(const Matrix& m, std::int64_t row) {
-  const BFloat16 scale_word = static_cast<const BFloat16*>(m.scale)[m.per_tensor ? 0 : row];
-  const Floats q = code_ramp(bit_width(m.qtype));
-  const Floats scale = floats(to_float(scale_word)), shift = floats(shift_value<BFloat16>(m, row));
-  if (!m.integer_shift && far_from_subnormal(scale_word) &&
-      far_from_subnormal(static_cast<const BFloat16*>(m.shift)[row])) {
-    const auto rounded = [](Floats v) {
-      const __m256bh words = _mm512_cvtneps_pbh(v.v);
-      return reinterpret_cast<const __m256i&>(words);
-    };
-    const Ints product{_mm512_cvtepu16_epi32(rounded(scale * q))};
-    return _mm512_broadcast_i64x4(rounded(to_floats_from_upper_half(product) - shift));
+// What the codes of a group dequantize to, as a table for each group.
+class AffineWords {
+ public:
+  [[gnu::always_inline]] explicit AffineWords(const Matrix& m)
+      : m_(m), codes_(code_ramp(bit_width(m.qtype))) {}
+  [[gnu::always_inline]] __m512i operator()(std::int64_t row) const {
+    if (m_.integer_shift) return exactly(row);
+    const BFloat16 scale = static_cast<const BFloat16*>(m_.scale)[m_.per_tensor ? 0 : row];
+    const BFloat16 shift = static_cast<const BFloat16*>(m_.shift)[row];
+    if (!far_from_subnormal(scale) || !far_from_subnormal(shift)) return exactly(row);
+    const Ints product{_mm512_cvtepu16_epi32(rounded(floats(to_float(scale)) * codes_))};
+    return _mm512_broadcast_i64x4(
+        rounded(to_floats_from_upper_half(product) - floats(to_float(shift))));
   }
-  return word_table(round_to<BFloat16>(m.integer_shift ? scale * (q - shift)
-                                                       : round_to<BFloat16>(scale * q) - shift));
-}
+
+ private:
+  static __m256i rounded(Floats v) {
+    const __m256bh words = _mm512_cvtneps_pbh(v.v);
+    return reinterpret_cast<const __m256i&>(words);
+  }
+  [[gnu::noinline]] __m512i exactly(std::int64_t row) const {
+    const Floats scale = floats(scale_value<BFloat16>(m_, row)),
+                 shift = floats(shift_value<BFloat16>(m_, row));
+    return word_table(round_to<BFloat16>(
+        m_.integer_shift ? scale * (codes_ - shift) : round_to<BFloat16>(scale * codes_) - shift));
+  }
+
+  const Matrix& m_;
+  const Floats codes_;
+};
 
 // 8-bit weights without their scale, which bfloat16 holds exactly.
 class ByteWords {
@@ -113,35 +126,33 @@ inline const ByteWords& byte_words(QType qtype) {
 // are zero.
 template <class Put>
 inline void decode_words(const LinearArgs& a, std::int64_t output, std::int64_t begin,
-                         std::int64_t end, const Put& put) {
-  const auto piece_words = [&](const Piece& p, std::int64_t first, const auto& words_of) {
-    std::int64_t i = 0;
-    for (; i + 32 <= p.count; i += 32)
-      put(first + i, words_of(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.bytes + i))),
-          std::int64_t{32});
-    if (i == p.count) return;
-    const __mmask32 mask = word_mask(p.count - i);
-    put(first + i,
-        _mm512_maskz_mov_epi16(mask, words_of(_mm256_maskz_loadu_epi8(mask, p.bytes + i))),
-        p.count - i);
-  };
-  const bool affine = is_affine(a.weight.qtype);
-  const ByteWords& bytes = byte_words(a.weight.qtype);
-  std::int64_t first = 0;
-  for (PieceWalk walk(a, output, begin, end); walk.more(); walk.next()) {
-    const Piece& p = walk.piece();
-    if (affine) {
-      const __m512i table = affine_table(a.weight, p.row);
-      const __m128i offset = _mm_cvtsi32_si128(p.bit_offset);
-      piece_words(p, first, [&](__m256i codes) {
-        return _mm512_permutexvar_epi16(_mm512_srl_epi16(_mm512_cvtepu8_epi16(codes), offset),
-                                        table);
-      });
-    } else {
-      piece_words(p, first, bytes);
+                         std::int64_t end, Put put) {
+  const auto pieces = [&](const auto& words_of) {
+    std::int64_t first = 0;
+    for (PieceWalk walk(a, output, begin, end); walk.more(); walk.next()) {
+      const Piece& p = walk.piece();
+      const auto words = words_of(p);
+      std::int64_t i = 0;
+      for (; i + 32 <= p.count; i += 32)
+        put(first + i, words(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.bytes + i))),
+            std::int64_t{32});
+      if (i < p.count) {
+        const __mmask32 mask = word_mask(p.count - i);
+        put(first + i,
+            _mm512_maskz_mov_epi16(mask, words(_mm256_maskz_loadu_epi8(mask, p.bytes + i))),
+            p.count - i);
+      }
+      first += p.count;
     }
-    first += p.count;
-  }
+  };
+  if (!is_affine(a.weight.qtype))
+    return pieces([&](const Piece&) { return byte_words(a.weight.qtype); });
+  const AffineWords tables(a.weight);
+  pieces([&](const Piece& p) {
+    return [table = tables(p.row), offset = _mm_cvtsi32_si128(p.bit_offset)](__m256i codes) {
+      return _mm512_permutexvar_epi16(_mm512_srl_epi16(_mm512_cvtepu8_epi16(codes), offset), table);
+    };
+  });
 }
 
 inline bool takes_bf16_panel(const LinearArgs& a) {

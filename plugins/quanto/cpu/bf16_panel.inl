@@ -31,19 +31,19 @@ inline std::int64_t bf16_panel_scratch_bytes(const LinearArgs& a) {
 
 inline void bf16_panel_row(const LinearArgs& a, std::int64_t output, const cpu::Bf16Panel& panel,
                            std::int64_t r, std::uint16_t* spare) {
-  std::uint16_t* const row = panel.row(r);
+  std::uint16_t* to = panel.row(r);
   if (a.groups == 1 || a.weight.columns % 32 == 0) {
-    decode_words(a, output, 0, a.inputs, [&](std::int64_t i, __m512i words, std::int64_t) {
-      _mm512_store_si512(row + i / 32 * cpu::Bf16Panel::kStride, words);
+    decode_words(a, output, 0, a.inputs, [to](std::int64_t, __m512i words, std::int64_t) mutable {
+      _mm512_store_si512(to, words);
+      to += cpu::Bf16Panel::kStride;
     });
     return;
   }
   decode_words(a, output, 0, a.inputs, [&](std::int64_t i, __m512i words, std::int64_t n) {
     _mm512_mask_storeu_epi16(spare + i, word_mask(n), words);
   });
-  for (std::int64_t k = 0; k < a.inputs; k += 32)
-    _mm512_store_si512(row + k / 32 * cpu::Bf16Panel::kStride,
-                       _mm512_maskz_loadu_epi16(word_mask(a.inputs - k), spare + k));
+  for (std::int64_t k = 0; k < a.inputs; k += 32, to += cpu::Bf16Panel::kStride)
+    _mm512_store_si512(to, _mm512_maskz_loadu_epi16(word_mask(a.inputs - k), spare + k));
 }
 
 // The bytes of outputs [output, output + count), as far as they lie together.

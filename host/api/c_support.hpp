@@ -95,6 +95,7 @@ inline void refuse_unknown_flags(std::uint32_t flags, std::uint32_t known, const
 
 inline std::vector<const char*> pointers_to(const std::vector<std::string>& texts) {
   std::vector<const char*> out;
+  out.reserve(texts.size());
   for (const std::string& text : texts) out.push_back(text.c_str());
   return out;
 }

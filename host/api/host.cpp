@@ -5,9 +5,9 @@
 namespace quanthost::api {
 namespace {
 
-PluginHostOptions plugin_options(const HostOptions& options) {
+PluginHostOptions plugin_options(HostOptions options) {
   PluginHostOptions out;
-  out.plugin_paths = options.plugin_paths;
+  out.plugin_paths = std::move(options.plugin_paths);
   out.use_cache = options.use_cache;
   out.probe_before_first_use = options.isolate_first_use;
   out.probe_time_limit = options.probe_time_limit;
@@ -64,7 +64,7 @@ MethodInfo info_of(const MethodChoice& choice) {
 }  // namespace
 
 Host::State::State(HostOptions options)
-    : log(log_destination(options)), plugins(plugin_options(options)) {}
+    : log(log_destination(options)), plugins(plugin_options(std::move(options))) {}
 
 Host::Host(HostOptions options) : state_(std::make_shared<State>(std::move(options))) {}
 Host::Host(Host&&) noexcept = default;
@@ -134,7 +134,8 @@ UserQuantization user_quantization_of(
     return read_user_quantization(file);
   }
   std::vector<std::string> lines;
-  for (const auto& [key, value] : settings) lines.push_back(key + "=" + value);
+  lines.reserve(settings.size());
+  for (const auto& [key, value] : settings) lines.push_back(fmt::format("{}={}", key, value));
   return quanthost::user_quantization(method, lines);
 }
 

@@ -34,6 +34,7 @@ std::vector<DtypeSummary> summarize_dtypes(const Checkpoint& checkpoint) {
     summary.bytes += tensor.bytes();
   }
   std::vector<DtypeSummary> summaries;
+  summaries.reserve(by_dtype.size());
   for (const auto& [dtype, summary] : by_dtype) summaries.push_back(summary);
   std::stable_sort(summaries.begin(), summaries.end(),
                    [](const DtypeSummary& a, const DtypeSummary& b) { return a.bytes > b.bytes; });

@@ -10,7 +10,9 @@ ConfigFields::ConfigFields(const MethodConfig& config) {
   for (const ConfigValue& value : config.values)
     add(value.field->name, value.field->type, value.value, value.is_default);
   for (const auto& [key, value] : config.merged.items()) {
-    const auto declared = [&](const ConfigValue& known) { return known.field->name == key; };
+    const auto declared = [&name = key](const ConfigValue& known) {
+      return known.field->name == name;
+    };
     if (std::none_of(config.values.begin(), config.values.end(), declared)) {
       add(texts_.emplace_back(key), "unknown", value, false);
     }

@@ -23,6 +23,7 @@ int release_segments(dl_phdr_info* library, std::size_t, void*) {
     const std::uintptr_t start = library->dlpi_addr + segment.p_vaddr;
     const std::uintptr_t begin = (start + page - 1) / page * page;
     const std::uintptr_t end = (start + segment.p_filesz) / page * page;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the dynamic linker tells addresses as integers
     ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
   }
   return 0;

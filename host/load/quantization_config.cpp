@@ -149,7 +149,7 @@ MethodConfig config_for_pre_quantized(const QuantizerSpec& spec,
     std::vector<std::string> applied, ignored;
     for (const auto& [key, value] : user.values.items()) {
       const auto field = std::find_if(spec.config.begin(), spec.config.end(),
-                                      [&](const auto& f) { return f.name == key; });
+                                      [&name = key](const auto& f) { return f.name == name; });
       (field->loading ? applied : ignored).push_back(key);
       if (field->loading) config.merged[key] = value;
     }

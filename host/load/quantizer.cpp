@@ -308,7 +308,7 @@ OrderedJson Quantizer::saved_config(ModelContext& model) {
     return api_.saved_config(self_, model.abi(), collect_text(text));
   });
   if (!answered || text.empty()) return config_.merged;
-  const OrderedJson json = OrderedJson::parse(text, nullptr, /*allow_exceptions=*/false);
+  OrderedJson json = OrderedJson::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object())
     fail(ErrorKind::kValue, "{}: saved_config gave no JSON object: {}", plugin_id_,
          text.substr(0, 200));

@@ -100,6 +100,7 @@ void Spool::done_with(const at::Tensor& tensor) const {
   if (end > range->second) return;
   // Whole pages that hold nothing else; the rest leaves with its neighbours.
   const std::uintptr_t first = rounded_up(begin, kPage), last = end / kPage * kPage;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): rounded from a pointer above
   if (last > first) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 

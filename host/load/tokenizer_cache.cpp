@@ -15,7 +15,7 @@ fs::path existing(const std::string& named, const fs::path& model_directory) {
                 "name a directory that holds tokenizer.json");
   }
   std::error_code error;
-  const fs::path path = fs::canonical(named, error);
+  fs::path path = fs::canonical(named, error);
   if (!error) return path;
   throw Error(
       ErrorKind::kValue,

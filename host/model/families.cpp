@@ -65,6 +65,7 @@ const FamilyTraits& family_traits(std::string_view model_type) {
 
 std::vector<std::string_view> supported_families() {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kFamilies));
   for (const FamilyTraits& family : kFamilies) names.push_back(family.model_type);
   return names;
 }

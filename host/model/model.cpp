@@ -123,7 +123,7 @@ at::Tensor Model::finish(const at::Tensor& hidden, std::int64_t logits_to_keep) 
   kept = backbone_->finish(kept);
   if (!head_) return kept;
   if (head_sees_first_token_) kept = kept.select(1, 0);
-  const at::Tensor logits = (*head_)(kept);
+  at::Tensor logits = (*head_)(kept);
   if (config_.logit_softcap <= 0.0) return logits;
   return at::tanh(logits / config_.logit_softcap) * config_.logit_softcap;
 }

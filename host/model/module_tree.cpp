@@ -96,7 +96,7 @@ std::pair<torch::nn::Module*, std::string> find_owner(torch::nn::Module& root,
 }
 
 void replace_module(torch::nn::Module& root, const std::string& name,
-                    std::shared_ptr<torch::nn::Module> replacement) {
+                    const std::shared_ptr<torch::nn::Module>& replacement) {
   const auto [owner, leaf] = find_owner(root, name);
   if (!owner) fail(ErrorKind::kKey, "replace_module: there is no module '{}'", name);
   ours(*owner, name.substr(0, name.size() - leaf.size()), "replace_module")

@@ -45,7 +45,7 @@ std::pair<torch::nn::Module*, std::string> find_owner(torch::nn::Module& root,
                                                       const std::string& name);
 
 void replace_module(torch::nn::Module& root, const std::string& name,
-                    std::shared_ptr<torch::nn::Module> replacement);
+                    const std::shared_ptr<torch::nn::Module>& replacement);
 void set_parameter(torch::nn::Module& root, const std::string& name, at::Tensor value);
 
 // Hooks on a named module. They stay until the handle is destroyed.

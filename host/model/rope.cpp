@@ -86,7 +86,7 @@ at::Tensor rotate(const at::Tensor& states, const at::Tensor& cos, const at::Ten
   const std::int64_t half = rotary / 2;
   const at::Tensor swapped =
       at::cat({turned.narrow(-1, half, half).neg(), turned.narrow(-1, 0, half)}, -1);
-  const at::Tensor rotated = turned * cos.unsqueeze(1) + swapped * sin.unsqueeze(1);
+  at::Tensor rotated = turned * cos.unsqueeze(1) + swapped * sin.unsqueeze(1);
   if (!partial) return rotated;
   return at::cat({rotated, states.narrow(-1, rotary, states.size(-1) - rotary)}, -1);
 }

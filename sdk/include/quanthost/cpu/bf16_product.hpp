@@ -128,8 +128,7 @@ inline __m512 bf16_lane_sums(const __m512* v, std::int64_t stride) {
   return halves(halves(fours[0], fours[1]), halves(fours[2], fours[3]));
 }
 
-// Packed bytes that the next panel is decoded from: asked for, into the second cache, while this
-// one is multiplied.
+// Packed bytes that the next panel is decoded from: asked for while this one is multiplied.
 class Bf16Ahead {
  public:
   Bf16Ahead() = default;
@@ -139,7 +138,7 @@ class Bf16Ahead {
   std::int64_t share(std::int64_t calls) const { return ((end_ - at_) / calls + 64) / 64 * 64; }
   void fetch(std::int64_t bytes) {
     const char* end = end_ - at_ < bytes ? end_ : at_ + bytes;
-    for (; at_ < end; at_ += 64) _mm_prefetch(at_, _MM_HINT_T1);
+    for (; at_ < end; at_ += 64) _mm_prefetch(at_, _MM_HINT_T0);
   }
 
  private:

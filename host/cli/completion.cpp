@@ -32,7 +32,9 @@ void add_completion(Verb parent, Session& session, std::function<VerbEntry()> ta
             "  quanthost completion fish > ~/.config/fish/completions/quanthost.fish")
       .group("This machine")
       .choice_argument("shell", *shell, {"bash", "zsh", "fish"}, "bash, zsh or fish")
-      .run([&session, shell, table] { return completion(session, *shell, table()); });
+      .run([&session, shell, table = std::move(table)] {
+        return completion(session, *shell, table());
+      });
 }
 
 }  // namespace quanthost::cli

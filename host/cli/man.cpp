@@ -66,7 +66,9 @@ void add_man(Verb parent, Session& session, std::function<VerbEntry()> table) {
       .group("This machine")
       .optional_arguments("verb", options->verb, "The verb, e.g. plugins list; none: the command")
       .option("--all", options->directory, "Write every page into this folder")
-      .run([&session, options, table] { return man(session, *options, table()); });
+      .run([&session, options, table = std::move(table)] {
+        return man(session, *options, table());
+      });
 }
 
 }  // namespace quanthost::cli

@@ -80,7 +80,7 @@ Function door(const fs::path& path, const char* name) {
 }
 
 fs::path need_library(const std::string& who) {
-  const fs::path path = find_model_library();
+  fs::path path = find_model_library();
   if (path.empty())
     throw CommandError(
         ExitCode::kIo, ErrorKind::kOs,
@@ -96,7 +96,7 @@ fs::path find_model_library() {
   for (const fs::path& candidate : {here / "../lib/libquanthost.so", here / "libquanthost.so",
                                     fs::path(QUANTHOST_LIBRARY_DIR) / "libquanthost.so"}) {
     std::error_code error;
-    const fs::path path = fs::canonical(candidate, error);
+    fs::path path = fs::canonical(candidate, error);
     if (!error) return path;
   }
   return {};
@@ -106,6 +106,7 @@ int run_model_verb(const std::vector<std::string>& arguments) {
   const fs::path path = need_library(fmt::format("'{}'", arguments.front()));
   const auto run = door<RunVerb>(path, kRunVerb);
   std::vector<const char*> argv;
+  argv.reserve(arguments.size());
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());
   return run(static_cast<int>(argv.size()), argv.data());
 }

@@ -88,7 +88,7 @@ PluginHost& Session::plugins() {
   options.context->environment = [real = options.context->environment,
                                   configured = settings_.find("plugin_path").values](
                                      const char* name) -> std::optional<std::string> {
-    const auto value = real(name);
+    auto value = real(name);
     if (configured.empty() || std::string_view(name) != "QUANTHOST_PLUGIN_PATH") return value;
     return fmt::format("{}:{}", value.value_or(""), fmt::join(configured, ":"));
   };
@@ -111,7 +111,7 @@ std::string Session::origin_of(const SearchDirectory& directory) const {
                                                                     : directory.origin;
 }
 
-void Session::print_json(std::string_view name, OrderedJson content) const {
+void Session::print_json(std::string_view name, const OrderedJson& content) const {
   OrderedJson document{{"schema", fmt::format("quanthost.{}", name)}, {"schema_version", 1}};
   document.update(content);
   print(document.dump(2, ' ', false, OrderedJson::error_handler_t::replace));

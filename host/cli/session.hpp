@@ -36,7 +36,7 @@ class Session {
   }  // an error before the options were read still has to come as JSON
 
   // One JSON document: {"schema": "quanthost.<name>", "schema_version": 1, …}.
-  void print_json(std::string_view name, OrderedJson content) const;
+  void print_json(std::string_view name, const OrderedJson& content) const;
   void print(std::string_view line) const;  // to stdout, with a newline
   // Marks text for a terminal; plain when stdout is none, with NO_COLOR and with --color never.
   bool colours() const;

@@ -122,7 +122,7 @@ void Settings::read_file(const fs::path& file) {
     const std::string place = fmt::format("{}:{}", file.string(), line_of(text, key));
     const auto& specs = setting_specs();
     const auto spec = std::find_if(specs.begin(), specs.end(),
-                                   [&](const SettingSpec& s) { return key == s.key; });
+                                   [&name = key](const SettingSpec& s) { return name == s.key; });
     if (spec == specs.end())
       throw Error(ErrorKind::kValue, fmt::format("{}: '{}' is not a setting", place, key),
                   suggest_name(key, keys()));

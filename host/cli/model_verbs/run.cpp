@@ -67,6 +67,7 @@ int run(Session& session, const Options& options) {
       *opened.model, tokenizer, {prompt_ids(options, opened.folder, tokenizer)}, generation, print);
   const model::Generation& result = written.generation;
   if (!session.json()) std::fputc('\n', stdout);
+  std::fflush(stdout);  // before what goes to stderr
   if (interrupted()) throw_interrupted();
   const double prefill =
       per_second(static_cast<double>(result.prompt_tokens), result.prefill_seconds);

@@ -15,8 +15,10 @@ const Kernels& avx512_bf16_kernels() {
       [](const LinearArgs& a) -> const LinearPath& {
         if (takes_fixed_path(a)) return kFixedPath;
         if (takes_codes_path(a)) return kCodesPath;
-        if (a.tokens <= kDotTokens) return kDotPath;
-        return takes_bf16_panel(a) ? kBf16PanelPath : kPanelPath;
+        // float8 decodes faster to bfloat16 than to float32, even for one token.
+        const bool few = a.tokens <= kDotTokens && !is_float8(a.weight.qtype);
+        if (takes_bf16_panel(a) && !few) return kBf16PanelPath;
+        return a.tokens <= kDotTokens ? kDotPath : kPanelPath;
       },
       [](const LinearArgs&) -> const LinearPath& { return kWidePath<VnniInt8>; },
       [](const LinearArgs&) -> const LinearPath& { return kBackwardPath; },

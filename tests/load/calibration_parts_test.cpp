@@ -1,11 +1,15 @@
-// The parts of calibration, each alone: batches of data, activations in memory and on disk, and the
-// journal.
+// The parts of calibration, each alone: batches of data, activations in memory and on disk, passes
+// through a block, and the journal.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 
 #include "host/load/calibration/activations.hpp"
 #include "host/load/calibration/batches.hpp"
+#include "host/load/calibration/block_passes.hpp"
 #include "host/load/calibration/journal.hpp"
+#include "host/model/known_value.hpp"
 #include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
@@ -98,6 +102,111 @@ TEST_F(CalibrationParts, KeepsRowsBeyondTheBudgetInAFileThatHasNoName) {
                     at::arange(start + row, start + row + count, at::kFloat).view({1, -1, 10})));
     }
   }
+}
+
+// c(b(a(x))), which asks c for its output before it computes anything, as attention does.
+class Chain : public model::Module {
+ public:
+  Chain() : Module("Chain") {
+    a_ = add<model::Layer>("a", std::make_shared<Counted>(calls));
+    b_ = add<model::Layer>("b", std::make_shared<Counted>(calls));
+    c_ = add<model::Layer>("c", std::make_shared<Counted>(calls));
+    for (const char* name : {"a", "b", "c"}) set_weight(name, 2);
+  }
+  at::Tensor run(const at::Tensor& x) {
+    if (const at::Tensor known = model::output_without_input(*c_); known.defined()) return known;
+    return (*c_)((*b_)((*a_)(x)));
+  }
+  void set_weight(const std::string& name, float value) {
+    model::set_parameter(*this, name + ".weight", at::full({1, 1}, value));
+  }
+  int calls = 0;
+
+ private:
+  struct Counted : model::Linear {
+    explicit Counted(int& calls) : Linear(1, 1, false, at::kFloat), calls_(calls) {}
+    at::Tensor forward(const at::Tensor& x) override {
+      ++calls_;
+      return x * weight();
+    }
+    int& calls_;
+  };
+  model::Slot<model::Layer> a_, b_, c_;
+};
+
+TEST_F(CalibrationParts, APassComputesOnlyWhatAChangeTouches) {
+  auto chain = std::make_shared<Chain>();
+  MemoryBudget budget(1000);
+  BlockPasses passes(*chain, "", {"a", "b", "c"}, 1, budget);
+  const auto input_of = [&](const std::string& layer) {
+    BlockPasses::Pass pass(passes, {layer});
+    chain->calls = 0;
+    return pass.run(0, [&] { chain->run(at::ones({1, 1})); }).front().item<float>();
+  };
+  const auto output = [&] {
+    BlockPasses::Pass pass(passes, {});
+    chain->calls = 0;
+    at::Tensor out;
+    pass.run(0, [&] { out = chain->run(at::ones({1, 1})); });
+    return out.item<float>();
+  };
+  EXPECT_EQ(input_of("a"), 1);
+  EXPECT_EQ(chain->calls, 0) << "it ends where the input is captured";
+  chain->set_weight("a", 3);
+  EXPECT_EQ(input_of("b"), 3);
+  EXPECT_EQ(chain->calls, 1);
+  chain->set_weight("b", 5);
+  EXPECT_EQ(input_of("c"), 15);
+  EXPECT_EQ(chain->calls, 1) << "a is known, b has changed";
+  EXPECT_EQ(input_of("c"), 15);
+  EXPECT_EQ(chain->calls, 0);
+  chain->set_weight("a", 7);
+  EXPECT_EQ(input_of("c"), 35);
+  EXPECT_EQ(chain->calls, 2) << "what came from a is not known any more";
+  chain->set_weight("c", 4);
+  EXPECT_EQ(output(), 140);
+  EXPECT_EQ(chain->calls, 1) << "the input of c is known";
+  EXPECT_EQ(output(), 140);
+  EXPECT_EQ(chain->calls, 3) << "the last pass gives up what is known";
+}
+
+TEST_F(CalibrationParts, APassKeepsNoMoreThanItsBudget) {
+  auto chain = std::make_shared<Chain>();
+  MemoryBudget budget(6);  // bytes: one output, not two
+  {
+    BlockPasses passes(*chain, "", {"a", "b", "c"}, 1, budget);
+    for (const int calls : {2, 1}) {
+      BlockPasses::Pass pass(passes, {"c"});
+      chain->calls = 0;
+      pass.run(0, [&] { chain->run(at::ones({1, 1})); });
+      EXPECT_EQ(chain->calls, calls);
+    }
+  }
+  EXPECT_TRUE(budget.take(6)) << "all of it was given back";
+  EXPECT_FALSE(budget.take(1));
+}
+
+TEST_F(CalibrationParts, LayersOfTheSameTensorShareItAfterTheFirstRow) {
+  struct Pair : Chain {
+    at::Tensor run(const at::Tensor& x) {
+      const auto call = [&](const char* name) {
+        return (*dynamic_cast<model::Layer*>(model::find_module(*this, name)))(x);
+      };
+      const at::Tensor first = call("b");
+      return first + call("a");
+    }
+  };
+  auto pair = std::make_shared<Pair>();
+  MemoryBudget budget(0);
+  BlockPasses passes(*pair, "", {"a", "b", "c"}, 2, budget);
+  BlockPasses::Pass pass(passes, {"a", "b"});
+  const auto first = pass.run(0, [&] { pair->run(at::full({1, 1}, 4)); });
+  EXPECT_EQ(pair->calls, 1);
+  pass.learn_sharing(first);
+  const auto second = pass.run(1, [&] { pair->run(at::full({1, 1}, 5)); });
+  EXPECT_EQ(pair->calls, 1) << "nothing more was computed";
+  EXPECT_EQ(second[0].item<float>(), 5);
+  EXPECT_EQ(second[1].item<float>(), 5);
 }
 
 TEST_F(CalibrationParts, AJournalGivesBackWhatWasWrittenAndNothingElse) {

@@ -173,17 +173,24 @@ TEST_F(Calibration, RefusesTheJournalOfAModelWithOtherWeights) {
               HasSubstr("its model differs"));
 }
 
+// Where memory is left, outputs of one pass are used again in the next ones: the same inputs.
 TEST_F(Calibration, GivesTheSameInputsWhenActivationsAreOnDisk) {
-  load_model(plugins(), calibrating(kGoldens / "gpt2", dumped_settings({kTwoSamples}, "memory")));
-  LoadOptions limited = calibrating(kGoldens / "gpt2", dumped_settings({kTwoSamples}, "disk"));
-  const double model = load_model(plugins(), options(kGoldens / "gpt2")).stats.model_bytes;
-  limited.max_memory = MemoryLimits{{"cpu", model + 500}};  // less than one row of activations
-  limited.offload_folder = folder_ / "offload";
-  load_model(plugins(), limited);
-  EXPECT_TRUE(fs::exists(folder_ / "offload"));  // it was used, and nothing is left in it
-  EXPECT_TRUE(fs::is_empty(folder_ / "offload"));
-  EXPECT_FALSE(dumped("disk").empty());
-  EXPECT_EQ(dumped("disk"), dumped("memory"));
+  for (const std::string golden : {"gpt2", "llama", "mixtral"}) {
+    SCOPED_TRACE(golden);
+    const std::string memory = golden + "-memory", disk = golden + "-disk";
+    load_model(plugins(),
+               calibrating(kGoldens / golden, dumped_settings({kTwoSamples}, memory.c_str())));
+    LoadOptions limited =
+        calibrating(kGoldens / golden, dumped_settings({kTwoSamples}, disk.c_str()));
+    const double model = load_model(plugins(), options(kGoldens / golden)).stats.model_bytes;
+    limited.max_memory = MemoryLimits{{"cpu", model + 500}};  // less than one row of activations
+    limited.offload_folder = folder_ / (golden + "-offload");
+    load_model(plugins(), limited);
+    EXPECT_TRUE(fs::exists(limited.offload_folder));  // it was used, and nothing is left in it
+    EXPECT_TRUE(fs::is_empty(limited.offload_folder));
+    EXPECT_FALSE(dumped(disk.c_str()).empty());
+    EXPECT_EQ(dumped(disk.c_str()), dumped(memory.c_str()));
+  }
 }
 
 TEST_F(Calibration, HandsOverABatchAsOneInput) {

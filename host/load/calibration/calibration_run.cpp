@@ -17,25 +17,7 @@ namespace quanthost {
 namespace {
 
 constexpr double kShareOfFreeMemory = 0.8;  // for activations, when no limit is given
-
-// What one row of one pass has captured so far. Each worker thread has the one it is filling.
-struct Capture {
-  std::vector<at::Tensor>* inputs;
-  std::size_t missing;
-};
-thread_local Capture* t_capture = nullptr;
-
-struct AllCaptured {};  // thrown by a hook: nothing behind it is needed
-
-model::InputHook capture_hook(std::size_t index) {
-  return [index](at::Tensor& input) {
-    if (!t_capture) return;
-    at::Tensor& place = (*t_capture->inputs)[index];
-    if (!place.defined()) --t_capture->missing;
-    place = input.reshape({-1, input.size(-1)}).contiguous();
-    if (t_capture->missing == 0) throw AllCaptured{};
-  };
-}
+constexpr std::size_t kRowsOfThread = 4;    // in a wave
 
 at::Tensor row_tensor(const std::vector<std::int64_t>& values, at::Device device) {
   return at::tensor(values, at::kLong).unsqueeze(0).to(device);
@@ -170,8 +152,9 @@ void CalibrationRun::embed(const Session& session) {
   const std::filesystem::path folder = session.offload_folder.empty()
                                            ? std::filesystem::temp_directory_path()
                                            : session.offload_folder;
-  activations_ =
-      std::make_unique<Activations>(std::move(bytes), activation_budget(session), folder);
+  const std::uint64_t budget = activation_budget(session);
+  activations_ = std::make_unique<Activations>(std::move(bytes), budget, folder);
+  budget_ = std::make_unique<MemoryBudget>(budget - activations_->bytes_in_memory());
   if (activations_->bytes_on_disk() > 0) {
     log::info("calibration", "{:.2f} GB of activations go to {}",
               static_cast<double>(activations_->bytes_on_disk()) / 1e9, folder.string());
@@ -246,9 +229,17 @@ at::Tensor CalibrationRun::block_output(std::size_t block, std::size_t row, at::
                                   moved_to(shared_of(rows_[row]), device));
 }
 
-// A wave has whole batches, and a row for each thread if it can.
+BlockPasses& CalibrationRun::passes(std::size_t block) {
+  if (!passes_) {
+    passes_ = std::make_unique<BlockPasses>(model_.root(), block_name(block), layers(block),
+                                            rows_.size(), *budget_);
+  }
+  return *passes_;
+}
+
+// A wave has whole batches, and some rows for each thread if it can.
 std::size_t CalibrationRun::last_row_of_wave(std::size_t first) const {
-  std::size_t last = std::min(first + row_threads(), rows_.size());
+  std::size_t last = std::min(first + kRowsOfThread * row_threads(), rows_.size());
   while (last < rows_.size() && rows_[last].batch == rows_[last - 1].batch) ++last;
   return last;
 }
@@ -265,30 +256,16 @@ void CalibrationRun::run_block(const Exec& exec, std::size_t block,
   need_current(block);
   if (chosen.empty()) return;
   const c10::InferenceMode inference;
-  std::vector<model::HookHandle> hooks;
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    const auto& known = layers(block);
-    if (std::find(known.begin(), known.end(), chosen[i]) == known.end())
-      fail(ErrorKind::kKey, "{} is no linear layer of {}", chosen[i], block_name(block));
-    hooks.push_back(model::on_input(model_.root(), chosen[i], capture_hook(i)));
-  }
   const at::Device device = device_of(block, exec);
+  BlockPasses::Pass pass(passes(block), chosen);
   for (std::size_t first = 0; first < rows_.size();) {
     if (exec.cancel()) exec.cancel()->check();
     const std::size_t last = last_row_of_wave(first);
-    std::vector<Captured> captured(last - first, Captured(chosen.size()));
+    std::vector<Captured> captured(last - first);
     for_rows(device, first, last, [&](std::size_t row) {
-      Capture capture{&captured[row - first], chosen.size()};
-      t_capture = &capture;
-      try {
-        block_output(block, row, device);
-      } catch (const AllCaptured&) {
-      } catch (...) {
-        t_capture = nullptr;
-        throw;
-      }
-      t_capture = nullptr;
+      captured[row - first] = pass.run(row, [&] { block_output(block, row, device); });
     });
+    if (first == 0) pass.learn_sharing(captured.front());
     hand_over(first, captured, chosen, on_input);
     exec.report_progress(last, rows_.size());
     first = last;
@@ -321,14 +298,19 @@ void CalibrationRun::advance(const Exec& exec, std::size_t block) {
   current_ = kInterrupted;
   const bool is_last = block + 1 == block_count();  // nothing needs its outputs
   const at::Device device = device_of(block, exec);
-  for (std::size_t first = 0; first < rows_.size() && !is_last;) {
-    if (exec.cancel()) exec.cancel()->check();
-    const std::size_t last = last_row_of_wave(first);
-    for_rows(device, first, last,
-             [&](std::size_t row) { activations_->put(row, block_output(block, row, device)); });
-    exec.report_progress(last, rows_.size());
-    first = last;
+  {
+    const BlockPasses::Pass pass(passes(block), {});
+    for (std::size_t first = 0; first < rows_.size() && !is_last;) {
+      if (exec.cancel()) exec.cancel()->check();
+      const std::size_t last = last_row_of_wave(first);
+      for_rows(device, first, last, [&](std::size_t row) {
+        pass.run(row, [&] { activations_->put(row, block_output(block, row, device)); });
+      });
+      exec.report_progress(last, rows_.size());
+      first = last;
+    }
   }
+  passes_.reset();
   current_ = block + 1;
 }
 

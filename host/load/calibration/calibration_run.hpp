@@ -12,6 +12,7 @@
 
 #include "host/load/calibration/activations.hpp"
 #include "host/load/calibration/batches.hpp"
+#include "host/load/calibration/block_passes.hpp"
 #include "host/load/calibration/journal.hpp"
 #include "host/load/model_context.hpp"
 #include "host/load/session.hpp"
@@ -62,12 +63,13 @@ class CalibrationRun {
     std::size_t batch;
     std::int64_t rope_length = 0;  // see DynamicRopeLength; 0: frequencies depend on no length
   };
-  using Captured = std::vector<at::Tensor>;  // one for each chosen layer; undefined: not reached
+  using Captured = BlockPasses::Captured;
   static constexpr std::size_t kInterrupted = static_cast<std::size_t>(-1);
 
   void list_blocks(const std::string& prefix);
   void read_data(const CalibrationOptions& options);
   void embed(const Session& session);
+  BlockPasses& passes(std::size_t block);  // of the current block
   void open_journal(const Session& session, const CalibrationOptions& options);
   model::ModelInputs inputs_of(const Row& row) const;
   model::BlockInputs shared_of(const Row& row);
@@ -90,6 +92,8 @@ class CalibrationRun {
   // Of rows without padding, by length and rope_length.
   std::map<std::pair<std::size_t, std::int64_t>, model::BlockInputs> shared_;
   std::unique_ptr<Activations> activations_;  // the inputs of block current_
+  std::unique_ptr<MemoryBudget> budget_;      // what the activations leave of theirs
+  std::unique_ptr<BlockPasses> passes_;       // through block current_; null: none yet
   std::unique_ptr<Journal> journal_;
   std::size_t current_ = 0;  // kInterrupted: advance failed midway
 };

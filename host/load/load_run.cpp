@@ -141,15 +141,33 @@ void need_memory_everywhere(LoadedModel& loaded) {
   }
 }
 
-void finish(LoadedModel& loaded, const LoadOptions& options) {
-  const Trace::Span stage(options.trace, "stage", "finish");
-  loaded.model->tie_weights();
+// Each to where the device map wants it.
+void move_modules(LoadedModel& loaded) {
   for (const auto& module : loaded.context->plugin_modules()) {
     const auto exec = loaded.exec_for(module->full_name());
     if (exec->device() != module->exec().device()) module->move_to(exec);
   }
-  if (loaded.quantizer)
-    loaded.quantizer->process_after_load(*loaded.execs->on("cpu"), *loaded.context);
+}
+
+// Where the quantizer finishes: on the device that holds all blocks; with several, on the CPU.
+std::shared_ptr<Exec> exec_to_finish_on(const LoadedModel& loaded) {
+  std::shared_ptr<Exec> found;
+  for (std::size_t block = 0; block < loaded.model->block_count(); ++block) {
+    const std::shared_ptr<Exec> exec = loaded.exec_for(loaded.model->block_name(block));
+    if (found && found != exec) return loaded.execs->on("cpu");
+    found = exec;
+  }
+  return found ? found : loaded.execs->on("cpu");
+}
+
+void finish(LoadedModel& loaded, const LoadOptions& options) {
+  const Trace::Span stage(options.trace, "stage", "finish");
+  loaded.model->tie_weights();
+  move_modules(loaded);
+  if (loaded.quantizer) {
+    loaded.quantizer->process_after_load(*exec_to_finish_on(loaded), *loaded.context);
+    move_modules(loaded);  // those that it made
+  }
   if (options.cancel) options.cancel->check();
   need_memory_everywhere(loaded);
   for (const auto& module : loaded.context->plugin_modules()) {

@@ -127,7 +127,7 @@ void fill(LoadedModel& loaded, const NamedTensors& tensors, const InPlaceOptions
 }
 
 void finish(LoadedModel& loaded) {
-  loaded.quantizer->process_after_load(*loaded.execs->on("cpu"), *loaded.context);
+  loaded.quantizer->process_after_load(*loaded.exec_for(""), *loaded.context);
   for (const auto& module : loaded.context->plugin_modules()) {
     if (!module->describe().loaded) {
       fail(ErrorKind::kRuntime, "{}: the quantizer left this layer without all of its parts",

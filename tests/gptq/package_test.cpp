@@ -203,6 +203,34 @@ TYPED_TEST(GptqCuts, GiveATokenTheSameBitsWhateverTokensAreBesideIt) {
   }
 }
 
+template <typename T>
+class GptqHessian : public GptqPackage {};
+TYPED_TEST_SUITE(GptqHessian, CutTypes);
+
+// Odd numbers of tokens and columns that fill no panel; `keep` 0 reads nothing of what was there.
+TYPED_TEST(GptqHessian, IsTheSumOfTheInputsProductsAlsoMirrored) {
+  for (const std::int64_t columns : {1, 48, 70, 145}) {
+    constexpr std::int64_t kTokens = 37;
+    const auto x = random_floats<TypeParam>(kTokens * columns, 61);
+    std::vector<double> expected(static_cast<std::size_t>(columns * columns));
+    for (std::int64_t t = 0; t < kTokens; ++t)
+      for (std::int64_t i = 0; i < columns * columns; ++i)
+        expected[static_cast<std::size_t>(i)] +=
+            double{cpu::to_float(x[static_cast<std::size_t>(t * columns + i / columns)])} *
+            double{cpu::to_float(x[static_cast<std::size_t>(t * columns + i % columns)])};
+    this->for_each_isa([&](qh_package* self) {
+      std::vector<float> found(expected.size(), NAN);
+      for (const auto& [keep, factor] : {std::pair{0.0f, 2.0f}, {0.5f, 1.0f}})
+        ASSERT_EQ(this->table.add_to_hessian(self, &this->exec.abi, kDtype<TypeParam>, x.data(),
+                                             kTokens, columns, keep, factor, found.data()),
+                  QH_OK)
+            << last_error.message;
+      for (std::size_t i = 0; i < found.size(); ++i)
+        ASSERT_NEAR(found[i], 2 * expected[i], 1e-4) << i << " of " << columns << " columns";
+    });
+  }
+}
+
 TEST_F(GptqPackage, RefusesWhatDoesNotFitAndSaysWhy) {
   CpuPackage package{quanthost::testing::serial_host(), kernels_for(cpu::best_isa())};
   auto* self = reinterpret_cast<qh_package*>(&package);

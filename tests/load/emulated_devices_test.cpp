@@ -44,6 +44,29 @@ TEST_F(EmulatedDevices, QuantizeAWholeModelIntoTheBytesOfTheCpu) {
   }
 }
 
+// Hessians, grids and sweeps are the device's.
+TEST_F(EmulatedDevices, CalibrateAWholeModelIntoTheTensorsOfTheCpu) {
+  for (const char* order : {"desc_act=true", "act_group_aware=true", "static_groups=true"}) {
+    SCOPED_TRACE(order);
+    for (const char* device : {"emulated:0", "emulated:1", "cpu"}) {
+      LoadOptions wanted = on(device, "gptq");
+      wanted.quantization = user_quantization(
+          "gptq", {"bits=4", "group_size=16", order,
+                   R"(dataset=[{"input_ids": [1, 2, 3, 4, 5, 6]}, {"input_ids": [7, 8, 9, 10]}])"});
+      const std::uint64_t before = memory(0).total + memory(1).total;
+      LoadedModel loaded = load_model(plugins(), wanted);
+      EXPECT_EQ(loaded.context->plugin_modules().front()->exec().device(), device);
+      EXPECT_EQ(memory(0).total + memory(1).total > before, std::string(device) != "cpu");
+      fs::remove_all(folder_ / device);
+      save_model(loaded, folder_ / device);
+    }
+    for (const char* device : {"emulated:0", "emulated:1"})
+      EXPECT_EQ(read_text_file(folder_ / device / "model.safetensors"),
+                read_text_file(folder_ / "cpu" / "model.safetensors"))
+          << device;
+  }
+}
+
 TEST_F(EmulatedDevices, ComputeWhatTheCpuComputes) {
   LoadedModel there = load_model(plugins(), on("emulated:1"));
   LoadedModel here = load_model(plugins(), on("cpu"));

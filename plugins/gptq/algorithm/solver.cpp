@@ -16,9 +16,7 @@ std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 struct Layer {
   const SolverOptions& options;
   const PreparedHessian& hessian;
-  std::int64_t group_size;             // in columns, also for -1
-  bool grids_are_fixed;                // found before the sweep
-  std::vector<std::int32_t> group_of;  // of each step
+  const SweepPlan& plan;
   QuantizedLayer& out;
 };
 
@@ -43,14 +41,14 @@ class RowStrip {
     double own[kSweepRows] = {};
     const float largest = static_cast<float>((1 << layer_.options.grid.bits) - 1);
     const Sweep sweep{columns_,       layer_.hessian.upper.data(),
-                      largest,        layer_.group_of.data(),
+                      largest,        layer_.plan.group_of.data(),
                       scales_.data(), zeros_.data(),
                       steps_.data(),  codes_.data(),
                       errors_.data(), own};
     const RowKernels& kernels = row_kernels();
     for (std::int64_t begin = 0; begin < columns_; begin += kSweepBlock) {
       const std::int64_t end = std::min(columns_, begin + kSweepBlock);
-      if (!layer_.grids_are_fixed) find_grids(begin, end);
+      if (!layer_.plan.grids_are_fixed) find_grids(begin, end);
       kernels.sweep_block(sweep, begin, end);
       kernels.spread_errors(sweep, begin, end);
     }
@@ -66,10 +64,10 @@ class RowStrip {
     if (options.group_size == -1)  // upstream looks at dead columns here, and only here
       set_grid(r, 0, find_grid(natural, options.grid));
     for (std::int64_t k : layer_.hessian.dead) natural[index(k)] = 0.0f;
-    if (options.group_size != -1 && layer_.grids_are_fixed)
+    if (options.group_size != -1 && layer_.plan.grids_are_fixed)
       for (std::int64_t g = 0; g < layer_.out.groups; ++g) {
-        const std::int64_t first = g * layer_.group_size;
-        const std::int64_t count = std::min(layer_.group_size, columns_ - first);
+        const std::int64_t first = g * layer_.plan.group_size;
+        const std::int64_t count = std::min(layer_.plan.group_size, columns_ - first);
         set_grid(r, g, find_grid({natural.data() + first, index(count)}, options.grid));
       }
     for (std::int64_t i = 0; i < columns_; ++i)
@@ -78,14 +76,14 @@ class RowStrip {
 
   // Grids of the groups that begin in the block, as the rows are before its sweep.
   void find_grids(std::int64_t begin, std::int64_t end) {
-    const std::int64_t size = layer_.group_size;
+    const std::int64_t size = layer_.plan.group_size;
     std::vector<float> values;
     for (std::int64_t i = (begin + size - 1) / size * size; i < end; i += size)
       for (std::int64_t r = 0; r < count_; ++r) {
         values.resize(index(std::min(size, columns_ - i)));
         for (std::size_t k = 0; k < values.size(); ++k)
           values[k] = steps_[(index(i) + k) * kSweepRows + index(r)];
-        set_grid(r, layer_.group_of[index(i)], find_grid(values, layer_.options.grid));
+        set_grid(r, layer_.plan.group_of[index(i)], find_grid(values, layer_.options.grid));
       }
   }
 
@@ -121,15 +119,13 @@ QuantizedLayer empty_layer(std::int64_t rows, std::int64_t columns, std::int64_t
   layer.codes.resize(index(rows * columns));
   layer.scales.resize(index(rows * groups));
   layer.zeros.resize(index(rows * groups));
-  layer.g_idx.resize(index(columns));
   return layer;
 }
 
 }  // namespace
 
-QuantizedLayer quantize_layer(std::span<const float> weight, std::int64_t rows,
-                              const PreparedHessian& hessian, const SolverOptions& options,
-                              const ParallelFor& parallel_for) {
+SweepPlan plan_sweep(std::span<const float> weight, std::int64_t rows,
+                     const PreparedHessian& hessian, const SolverOptions& options) {
   const std::int64_t columns = hessian.columns;
   if (rows < 0 || weight.size() != index(rows * columns))
     throw qh::Error(QH_ERR_VALUE, "the weight has " + std::to_string(weight.size()) +
@@ -140,17 +136,29 @@ QuantizedLayer quantize_layer(std::span<const float> weight, std::int64_t rows,
   if (wrong != weight.end())
     throw qh::Error(QH_ERR_VALUE, "the weight is not finite in row " +
                                       std::to_string((wrong - weight.begin()) / columns));
-  const std::int64_t group_size = options.group_size == -1 ? columns : options.group_size;
-  QuantizedLayer out = empty_layer(rows, columns, (columns + group_size - 1) / group_size);
-  Layer layer{options, hessian, group_size, options.static_groups || options.group_size == -1,
-              {},      out};
+  SweepPlan plan{};
+  plan.group_size = options.group_size == -1 ? columns : options.group_size;
+  plan.groups = (columns + plan.group_size - 1) / plan.group_size;
+  plan.grids_are_fixed = options.static_groups || options.group_size == -1;
+  plan.g_idx.resize(index(columns));
   const bool groups_follow_sweep = options.desc_act && !options.static_groups;
   for (std::int64_t i = 0; i < columns; ++i) {
     const std::int64_t column = hessian.order[index(i)];
-    const auto group = static_cast<std::int32_t>((groups_follow_sweep ? i : column) / group_size);
-    layer.group_of.push_back(group);
-    out.g_idx[index(column)] = group;
+    const auto group =
+        static_cast<std::int32_t>((groups_follow_sweep ? i : column) / plan.group_size);
+    plan.group_of.push_back(group);
+    plan.g_idx[index(column)] = group;
   }
+  return plan;
+}
+
+QuantizedLayer quantize_layer(std::span<const float> weight, std::int64_t rows,
+                              const PreparedHessian& hessian, const SolverOptions& options,
+                              const ParallelFor& parallel_for) {
+  const SweepPlan plan = plan_sweep(weight, rows, hessian, options);
+  QuantizedLayer out = empty_layer(rows, hessian.columns, plan.groups);
+  out.g_idx = plan.g_idx;
+  const Layer layer{options, hessian, plan, out};
   std::vector<double> losses(index(rows));
   parallel_for((rows + kSweepRows - 1) / kSweepRows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t first = begin * kSweepRows; first < std::min(rows, end * kSweepRows);

@@ -49,6 +49,18 @@ struct QuantizedLayer {
   double loss;                      // the summed weighted squared error
 };
 
+// How the groups of a weight lie along the sweep.
+struct SweepPlan {
+  std::int64_t group_size;  // in columns, also for -1
+  std::int64_t groups;
+  bool grids_are_fixed;                // found before the sweep
+  std::vector<std::int32_t> group_of;  // of each step
+  std::vector<std::int32_t> g_idx;     // of each column
+};
+// Checks the weight: [rows, hessian.columns] of finite values.
+SweepPlan plan_sweep(std::span<const float> weight, std::int64_t rows,
+                     const PreparedHessian& hessian, const SolverOptions& options);
+
 // `weight` is [rows, hessian.columns]; the same options as in prepare().
 QuantizedLayer quantize_layer(std::span<const float> weight, std::int64_t rows,
                               const PreparedHessian& hessian, const SolverOptions& options,

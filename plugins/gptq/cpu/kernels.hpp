@@ -63,6 +63,24 @@ struct PairProduct {
   void (*run)(const PairArgs&, std::int64_t begin, std::int64_t end);
 };
 
+// hessian = keep * hessian + factor * XᵀX, as qh_gptq_kernels has it.
+struct HessianArgs {
+  const void* inputs;  // X [tokens, columns]
+  FloatType type;
+  std::int64_t tokens, columns;
+  float keep, factor;
+  float* hessian;
+  void* staged;  // staged_bytes, aligned to 64
+};
+// Items are panels of columns for stage, tiles for run.
+struct HessianProduct {
+  std::int64_t panel;  // columns
+  std::int64_t (*staged_bytes)(const HessianArgs&);
+  std::int64_t (*tiles)(std::int64_t columns);
+  void (*stage)(const HessianArgs&, std::int64_t begin, std::int64_t end);
+  void (*run)(const HessianArgs&, std::int64_t begin, std::int64_t end);
+};
+
 // Items are slabs for dequantize and backward, strips for forward, batch rows for staging. Forward
 // and dequantize give the same bits for every instruction set that has no PairProduct.
 struct Kernels {
@@ -73,14 +91,17 @@ struct Kernels {
   void (*forward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
   void (*stage_backward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
   void (*backward)(const ProductArgs&, std::int64_t begin, std::int64_t end);
+  const HessianProduct* hessian;
   // Null, or a faster forward for 16-bit inputs and slabs of one group each.
   const PairProduct* pairs = nullptr;
+  const HessianProduct* bf16_hessian = nullptr;  // null, or a faster one for bfloat16 inputs
 };
 
 const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
 const Kernels& avx512_bf16_kernels();
+const HessianProduct& bf16_hessian();  // AVX512-BF16
 
 // The table for a machine of this level.
 const Kernels& kernels_for(cpu::Isa isa);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <quanthost/cpu/simd.hpp>
 
+#include "cpu/hessian.inl"
 #include "cpu/kernels.hpp"
 #include "cpu/typed.hpp"
 #include "format.hpp"
@@ -13,7 +14,6 @@ namespace {
 
 using namespace quanthost::cpu;
 
-inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 inline std::int64_t input_of(const Matrix& w, std::int64_t row) {
   return w.input_order ? w.input_order[row] : row;
 }
@@ -214,8 +214,13 @@ inline void backward_slabs(const ProductArgs& a, std::int64_t begin, std::int64_
 }
 
 inline constexpr Kernels table_for(Isa isa) {
-  return {isa,           dequantize_slabs, stage_forward_rows, forward_strips, stage_backward_rows,
-          backward_slabs};
+  return {isa,
+          dequantize_slabs,
+          stage_forward_rows,
+          forward_strips,
+          stage_backward_rows,
+          backward_slabs,
+          &kHessianProduct<FloatProducts>};
 }
 
 }  // namespace

@@ -24,7 +24,6 @@ inline __m512i pair_of_floats(__m512 low, __m512 high) {  // both exact in bfloa
                          _mm512_and_si512(_mm512_castps_si512(high),
                                           _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
-inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 inline __mmask16 lanes_of(std::int64_t count) {
   return count >= 16  ? __mmask16{0xffff}
          : count <= 0 ? __mmask16{0}

@@ -265,6 +265,7 @@ const Kernels& avx512_bf16_kernels() {
     Kernels result = avx512_kernels();
     result.isa = cpu::Isa::avx512_bf16;
     result.pairs = &product;
+    result.bf16_hessian = &bf16_hessian();
     return result;
   }();
   return table;

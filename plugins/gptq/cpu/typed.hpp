@@ -1,5 +1,5 @@
-// The element type of a tensor, from a value to a C++ type. Internal linkage: files compiled for
-// one instruction set must not lend their copies.
+// The element type of a tensor, from a value to a C++ type, and the smaller of two sizes. Internal
+// linkage: files compiled for one instruction set must not lend their copies.
 #pragma once
 
 #include <quanthost/cpu/formats.hpp>
@@ -15,6 +15,8 @@ inline void with_type(FloatType type, Body&& body) {
   if (type == FloatType::f16) return body(cpu::Float16{});
   return body(cpu::BFloat16{});
 }
+
+inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 }  // namespace
 }  // namespace quanthost::gptq

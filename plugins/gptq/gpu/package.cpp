@@ -117,9 +117,7 @@ qh_status add_to_hessian(qh_package* self, const qh_exec* exec, qh_dtype dtype, 
                          float* hessian) {
   return on_package(self, [&] {
     const FloatType type = float_type(dtype, "the calibration input");
-    check_sizes(tokens, columns, 1);
-    if ((!inputs && tokens * columns > 0) || !hessian)
-      throw Error(QH_ERR_VALUE, "inputs or Hessian are missing");
+    check_hessian({inputs, type, tokens, columns, keep, factor, hessian, nullptr});
     kernels::add_to_hessian(qh::copy_sized(exec).stream, element(type), inputs, tokens, columns,
                             keep, factor, hessian);
   });

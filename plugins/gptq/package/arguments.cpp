@@ -81,4 +81,13 @@ ProductArgs checked_product(const Matrix& weight, const qh_gptq_product_args* th
           nullptr};
 }
 
+void check_hessian(const HessianArgs& a) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 30;
+  if (a.tokens < 0 || a.columns < 0 || a.tokens > kLargest || a.columns > kLargest)
+    throw qh::Error(QH_ERR_VALUE, "calibration inputs of " + std::to_string(a.tokens) + " x " +
+                                      std::to_string(a.columns) + " do not fit");
+  if ((!a.inputs && a.tokens * a.columns > 0) || !a.hessian)
+    throw qh::Error(QH_ERR_VALUE, "inputs or Hessian are missing");
+}
+
 }  // namespace quanthost::gptq

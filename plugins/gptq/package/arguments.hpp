@@ -17,4 +17,6 @@ Matrix checked_weight(const qh_gptq_weight* weight, Memory memory = Memory::host
 // `staged` is left null.
 ProductArgs checked_product(const Matrix& weight, const qh_gptq_product_args* args);
 
+void check_hessian(const HessianArgs& args);
+
 }  // namespace quanthost::gptq

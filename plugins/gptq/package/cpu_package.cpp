@@ -138,12 +138,33 @@ qh_status backward_input(qh_package* self, const qh_exec* abi, const qh_gptq_wei
   });
 }
 
+qh_status add_to_hessian(qh_package* self, const qh_exec* abi, qh_dtype dtype, const void* inputs,
+                         std::int64_t tokens, std::int64_t columns, float keep, float factor,
+                         float* hessian) {
+  return on_package(self, [&](const CpuPackage& p) {
+    HessianArgs a{
+        inputs, float_type(dtype, "the calibration input"), tokens, columns, keep, factor, hessian,
+        nullptr};
+    check_hessian(a);
+    const bool pairs = p.kernels.bf16_hessian && a.type == FloatType::bf16;
+    const HessianProduct& product = pairs ? *p.kernels.bf16_hessian : *p.kernels.hessian;
+    const qh::Scratch scratch(*abi, static_cast<std::uint64_t>(product.staged_bytes(a) + 64));
+    const auto start = reinterpret_cast<std::uintptr_t>(scratch.as<char>());
+    a.staged = reinterpret_cast<void*>((start + 63) / 64 * 64);
+    const qh::Exec exec(p.host, abi);
+    exec.parallel_for(ceil_div(columns, product.panel), 1,
+                      [&](std::int64_t begin, std::int64_t end) { product.stage(a, begin, end); });
+    exec.parallel_for(product.tiles(columns), 1,
+                      [&](std::int64_t begin, std::int64_t end) { product.run(a, begin, end); });
+  });
+}
+
 }  // namespace
 
 const qh_gptq_kernels& cpu_package_table() {
   static constexpr qh_gptq_kernels table = {
-      sizeof(qh_gptq_kernels), 0,       sort_rows, dequantize, forward,
-      backward_input,          nullptr, nullptr,   nullptr};
+      sizeof(qh_gptq_kernels), 0,       sort_rows, dequantize, forward, backward_input,
+      add_to_hessian,          nullptr, nullptr};
   return table;
 }
 

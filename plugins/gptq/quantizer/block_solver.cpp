@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "algorithm/round_to_nearest.hpp"
+#include "quantizer/device_sweep.hpp"
 #include "quantizer/host_tensor.hpp"
 
 namespace quanthost::gptq {
@@ -60,8 +61,8 @@ void write_weight(const qh::Exec& exec, const qh::Model& model, const qh::Module
 }
 
 BlockSolver::BlockSolver(const qh::Exec& exec, const CalibrationRun& run, const qh::Model& model,
-                         const Options& options)
-    : exec_(exec), run_(run), model_(model), options_(options) {
+                         const Options& options, const KernelPackage& package)
+    : exec_(exec), run_(run), model_(model), options_(options), package_(package) {
   parallel_for_ = [this](std::int64_t count, const RangeBody& body) {
     exec_.parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) { body(begin, end); });
   };
@@ -148,8 +149,8 @@ bool BlockSolver::collect(std::uint64_t block, const InputGroups& groups,
   hessians.clear();
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const std::string& layer : groups[g]) group_of.emplace(layer, g);
-    hessians.push_back(
-        std::make_unique<InputHessian>(exec_, modules_.at(groups[g].front()).in_features));
+    hessians.push_back(std::make_unique<InputHessian>(exec_, package_,
+                                                      modules_.at(groups[g].front()).in_features));
   }
   bool agree = true;
   run_.run_block(exec_, block, flat(groups),
@@ -198,7 +199,9 @@ SolvedLayer BlockSolver::solve_layer(const qh::ModuleDesc& module, const InputHe
   SolvedLayer out;
   try {
     const QuantizedLayer layer =
-        quantize_layer(weight, module.out_features, prepared, options, parallel_for_);
+        can_sweep(package_)
+            ? quantize_on_device(exec_, package_, weight, module.out_features, prepared, options)
+            : quantize_layer(weight, module.out_features, prepared, options, parallel_for_);
     out.report.loss = layer.loss;
     out.packed = pack_layer(layer, options.grid.bits);
   } catch (const qh::Error& error) {

@@ -12,6 +12,7 @@
 #include "quantizer/calibration_run.hpp"
 #include "quantizer/input_groups.hpp"
 #include "quantizer/input_hessian.hpp"
+#include "quantizer/kernel_packages.hpp"
 #include "quantizer/options.hpp"
 #include "quantizer/packed_layer.hpp"
 
@@ -43,7 +44,9 @@ void write_weight(const qh::Exec&, const qh::Model&, const qh::ModuleDesc&,
 
 class BlockSolver {
  public:
-  BlockSolver(const qh::Exec&, const CalibrationRun&, const qh::Model&, const Options&);
+  // `package` is that of exec's device.
+  BlockSolver(const qh::Exec&, const CalibrationRun&, const qh::Model&, const Options&,
+              const KernelPackage& package);
 
   // In the order in which they were solved. The model's weights are replaced by the values that the
   // quantized layers stand for. `on_layer` is called after each.
@@ -66,6 +69,7 @@ class BlockSolver {
   const CalibrationRun& run_;
   const qh::Model& model_;
   const Options& options_;
+  const KernelPackage& package_;
   ParallelFor parallel_for_;
   std::map<std::string, qh::ModuleDesc> modules_;
   // Found at the first block of a kind; names within the block.

@@ -34,7 +34,7 @@ class Calibration {
         packages_(packages),
         dtypes_(dtypes_of(model)),
         run_(exec.host(), session, model, arguments(options)),
-        solver_(exec, run_, model, options) {
+        solver_(exec, run_, model, options, packages.for_device(exec.device_kind())) {
     for (std::uint64_t block = 0; block < run_.block_count(); ++block) {
       names_.push_back(run_.block_name(block));
       layers_.push_back(run_.layers(block));

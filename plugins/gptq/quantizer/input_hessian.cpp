@@ -18,10 +18,15 @@ std::vector<float> identity(std::int64_t n) {
   return out;
 }
 
+bool lies_on_device_of(qh::TensorView tensor, qh::TensorView other) {
+  const qh_device a = tensor.abi()->device, b = other.abi()->device;
+  return a.type == b.type && a.id == b.id && tensor.is_contiguous();
+}
+
 }  // namespace
 
-InputHessian::InputHessian(const qh::Exec& exec, std::int64_t columns)
-    : columns_(columns), sum_(exec.allocate(qh::kFloat32, {columns, columns})) {}
+InputHessian::InputHessian(const qh::Exec& exec, const KernelPackage& package, std::int64_t columns)
+    : package_(package), columns_(columns), sum_(exec.allocate(qh::kFloat32, {columns, columns})) {}
 
 void InputHessian::add(const qh::Exec& exec, qh::TensorView input, std::uint64_t samples) {
   if (input.ndim() != 2 || input.size(1) != columns_)
@@ -32,6 +37,12 @@ void InputHessian::add(const qh::Exec& exec, qh::TensorView input, std::uint64_t
   samples_ += static_cast<std::int64_t>(samples);
   const auto total = static_cast<double>(samples_);
   // The first call overwrites: beta 0 leaves nothing of memory that was never written.
+  if (package_.table.add_to_hessian && lies_on_device_of(input, sum_.view())) {
+    return qh::check(
+        package_.table.add_to_hessian(package_.self, exec.abi(), input.dtype(), input.data<void>(),
+                                      input.size(0), columns_, static_cast<float>(before / total),
+                                      static_cast<float>(2.0 / total), sum_.view().data<float>()));
+  }
   qh::check(linalg(exec).syrk(exec.abi(), 0, 2.0 / total, input.abi(), before / total, sum_.abi()));
 }
 

@@ -3,10 +3,13 @@ perplexity, seconds a block, load time, and the weighted error of each layer.
 
     .venv-gptq/bin/python bench/gptq/bench_smollm2.py OUT [--build build] [--model models/smollm2] [--configs 4:64,4:128,3:64]
         [--text FILE] [--samples 128] [--length 512] [--held-out 20000] [--desc-act] [--damp 0.05] [--threads n]
+        [--dtype bfloat16|float32] [--blocks n]
 
 OUT keeps what was quantized, so that a stopped run goes on; times are of the run that quantized. Calibration samples are the
 first tokens of the text, perplexity is of its last ones. Without --text the text is the language reference that Python's own
 help() shows, each paragraph once. A model's perplexity is what `quanthost ppl` gives in float32 with windows of `length`.
+Both sides calibrate in --dtype; bfloat16 is the checkpoint's own and what gptqmodel chooses on the CPU by itself. --blocks
+cuts the model after so many blocks, for times alone: seconds a block are what they are in the whole model.
 The weighted error of a layer is the sum of squares of its missed outputs over that of its outputs, for inputs of the dense
 model on some of the samples; it is computed alike for all three.
 """
@@ -66,7 +69,7 @@ def quanthost(args, *arguments):
 def perplexity(args, folder):
     kept = args.out / f"{folder.name}.ppl.json"
     if folder == args.model:
-        kept = args.out / "dense.ppl.json"
+        kept = args.out / f"dense{args.blocks or ''}.ppl.json"
     if not kept.exists():
         answer = quanthost(args, "ppl", folder, args.out / "held-out.txt", "--window", args.length, "--dtype", "float32",
                            "--threads", args.threads, "--json")
@@ -76,7 +79,7 @@ def perplexity(args, folder):
 
 def quantize_ours(args, bits, group_size, out):
     began = time.monotonic()
-    quanthost(args, "quantize", args.model, out, "--method", "gptq", "--dtype", "float32", "--threads", args.threads,
+    quanthost(args, "quantize", args.model, out, "--method", "gptq", "--dtype", args.dtype, "--threads", args.threads,
               *(f"--set={key}={value}" for key, value in dict(
                   bits=bits, group_size=group_size, damp_percent=args.damp, desc_act=str(args.desc_act).lower(),
                   act_group_aware=str(not args.desc_act).lower(), dataset=args.out / "samples.jsonl",
@@ -94,7 +97,7 @@ def quantize_theirs(args, bits, group_size, out):
     config = QuantizeConfig(bits=bits, group_size=group_size, damp_percent=args.damp, damp_auto_increment=0.01,
                             desc_act=args.desc_act, act_group_aware=not args.desc_act, sym=True, offload_to_disk=False)
     began = time.monotonic()
-    model = GPTQModel.load(str(args.model), config, device="cpu", dtype=torch.float32)
+    model = GPTQModel.load(str(args.model), config, device="cpu", dtype=getattr(torch, args.dtype))
     loaded = time.monotonic()
     model.quantize(samples, batch_size=1, backend=BACKEND.TORCH)
     quantized = time.monotonic()
@@ -238,8 +241,34 @@ def unpacked(words, bits):
     return (stream << torch.arange(bits)).sum(-1)
 
 
+def cut_model(args):
+    """The first blocks of the model as a model of its own."""
+    import safetensors.torch
+
+    folder = args.out / f"first-{args.blocks}-blocks"
+    folder.mkdir(exist_ok=True)
+    for file in args.model.iterdir():
+        if file.suffix == ".json":
+            shutil.copy(file, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": args.blocks}))
+    tensors = safetensors.torch.load_file(args.model / "model.safetensors")
+
+    def is_kept(name):
+        return ".layers." not in name or int(name.split(".layers.")[1].split(".")[0]) < args.blocks
+
+    safetensors.torch.save_file({name: tensor for name, tensor in tensors.items() if is_kept(name)},
+                                folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def folder_of(args, side, bits, group_size):
+    blocks = f"-{args.blocks}blocks" if args.blocks else ""
+    return args.out / f"{side}-{bits}bit-g{group_size}{'-act' if args.desc_act else ''}-{args.dtype}{blocks}"
+
+
 def made(args, side, bits, group_size, quantize):
-    out = args.out / f"{side}-{bits}bit-g{group_size}{'-act' if args.desc_act else ''}"
+    out = folder_of(args, side, bits, group_size)
     kept = args.out / f"{out.name}.json"
     if not kept.exists():
         shutil.rmtree(out, ignore_errors=True)
@@ -300,13 +329,18 @@ def main():
     parser.add_argument("--desc-act", action="store_true")
     parser.add_argument("--damp", type=float, default=0.05)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--blocks", type=int)
     parser.add_argument("--only-theirs", help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     args.out, args.build, args.model = args.out.resolve(), args.build.resolve(), args.model.resolve()
+    if args.blocks:
+        args.model = args.out / f"first-{args.blocks}-blocks" if args.only_theirs else cut_model(args)
     if args.only_theirs:
+        os.chdir(args.out)  # gptqmodel writes logs into the working directory
         bits, group_size = map(int, args.only_theirs.split(":"))
-        folder = args.out / f"gptqmodel-{bits}bit-g{group_size}{'-act' if args.desc_act else ''}"
+        folder = folder_of(args, "gptqmodel", bits, group_size)
         (args.out / "theirs.json").write_text(json.dumps(quantize_theirs(args, bits, group_size, folder)))
         os._exit(0)  # gptqmodel's pools keep a process alive
     rows = prepare_data(args)
@@ -317,7 +351,7 @@ def main():
         bits, group_size = map(int, config.split(":"))
         compare(args, errors, bits, group_size, blocks)
     bits, group_size = map(int, args.configs.split(",")[0].split(":"))
-    ours, theirs = load_seconds(args, args.out / f"ours-{bits}bit-g{group_size}{'-act' if args.desc_act else ''}")
+    ours, theirs = load_seconds(args, folder_of(args, "ours", bits, group_size))
     print(f"\nload of ours, {bits} bits, groups of {group_size}: quanthost {ours:.2f} s (process and all), gptqmodel "
           f"{theirs:.2f} s: {theirs / ours:.2f}x")
 

@@ -23,7 +23,7 @@ std::unique_ptr<Model> open_model(const Json& request) {
   const std::filesystem::path folder = request.at("model").get<std::string>();
   const at::ScalarType dtype = scalar_type(request.value("dtype", "float32"));
   auto model = build_model(read_model_config_file(folder / "config.json"), dtype);
-  load_weights(*model, Checkpoint::open(folder), dtype);
+  load_weights(*model, Checkpoint::open(folder), dtype, SmallTypes::kKeep);
   return model;
 }
 

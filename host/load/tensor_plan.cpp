@@ -12,8 +12,9 @@ namespace {
 // Decides tensor after tensor, and remembers what was found for the report on keys.
 class TensorPlanner {
  public:
-  explicit TensorPlanner(LoadedModel& loaded)
+  TensorPlanner(LoadedModel& loaded, const LoadOptions& options)
       : loaded_(loaded),
+        keep_small_types_(options.keep_small_types),
         quantizer_(loaded.quantizer.get()),
         keep_in_fp32_(loaded.context->info().keep_in_fp32, loaded.dtype) {
     for (ModelTensor& tensor : loaded.context->tensors()) {
@@ -78,7 +79,9 @@ class TensorPlanner {
     if (!at::isFloatingType(stored)) return std::nullopt;
     if (quantizer_ && quantizer_->pre_quantized() && of_plugin) return std::nullopt;
     const at::ScalarType wanted = keep_in_fp32_.applies_to(plan.name) ? at::kFloat : loaded_.dtype;
-    return stored == wanted ? std::nullopt : std::optional(wanted);
+    const bool small = keep_small_types_ && !quantizer_ && plan.device == "cpu" &&
+                       model::may_stay_small(*loaded_.model, plan.name, stored, wanted);
+    return stored == wanted || small ? std::nullopt : std::optional(wanted);
   }
 
   // A tied parameter is there when the one it shares memory with is.
@@ -93,6 +96,7 @@ class TensorPlanner {
   }
 
   LoadedModel& loaded_;
+  const bool keep_small_types_;
   Quantizer* const quantizer_;
   const KeepInFp32 keep_in_fp32_;
   std::map<std::string, ModelTensor> expected_;
@@ -118,8 +122,9 @@ std::map<std::string, std::string> model_names(LoadedModel& loaded) {
   return names;
 }
 
-void plan_tensors(LoadedModel& loaded, const std::map<std::string, std::string>& names) {
-  TensorPlanner planner(loaded);
+void plan_tensors(LoadedModel& loaded, const LoadOptions& options,
+                  const std::map<std::string, std::string>& names) {
+  TensorPlanner planner(loaded, options);
   for (const StoredTensor& stored : loaded.checkpoint->tensors())
     planner.plan(stored, names.at(stored.name()));
   planner.report_keys();
@@ -129,18 +134,19 @@ void judge_keys(const LoadedModel& loaded, const LoadOptions& options) {
   const KeyReport& keys = loaded.keys;
   if (!keys.mismatched.empty()) {
     const ShapeMismatch& first = keys.mismatched.front();
-    throw Error(ErrorKind::kRuntime,
-                fmt::format("{}: tensor {} in {} has shape {}, the model needs {}{}",
-                            options.checkpoint.string(), first.name, first.file,
-                            shape_text(first.found), shape_text(first.expected),
-                            keys.mismatched.size() > 1
-                                ? fmt::format(" ({} more)", keys.mismatched.size() - 1)
-                                : ""),
-                "config.json and the tensors are of different models");
+    throw CheckpointError(ErrorKind::kRuntime,
+                          fmt::format("{}: tensor {} in {} has shape {}, the model needs {}{}",
+                                      options.checkpoint.string(), first.name, first.file,
+                                      shape_text(first.found), shape_text(first.expected),
+                                      keys.mismatched.size() > 1
+                                          ? fmt::format(" ({} more)", keys.mismatched.size() - 1)
+                                          : ""),
+                          "config.json and the tensors are of different models");
   }
   if (!keys.missing.empty()) {
-    throw Error(ErrorKind::kKey, fmt::format("{}: {}", options.checkpoint.string(), keys.text()),
-                "the checkpoint is incomplete, or config.json names another architecture");
+    throw CheckpointError(
+        ErrorKind::kKey, fmt::format("{}: {}", options.checkpoint.string(), keys.text()),
+        "the checkpoint is incomplete, or config.json names another architecture");
   }
   if (!keys.unexpected.empty())
     log::warn("load", "{}: {}", options.checkpoint.string(), keys.text());

@@ -13,7 +13,8 @@ namespace quanthost {
 std::map<std::string, std::string> model_names(LoadedModel& loaded);
 
 // Fills `plan` and `keys`. The device map and the quantizer's modules are in place.
-void plan_tensors(LoadedModel& loaded, const std::map<std::string, std::string>& names);
+void plan_tensors(LoadedModel& loaded, const LoadOptions& options,
+                  const std::map<std::string, std::string>& names);
 
 // Throws for keys that mismatch or are missing, warns of unexpected ones.
 void judge_keys(const LoadedModel& loaded, const LoadOptions& options);

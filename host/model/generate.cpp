@@ -178,10 +178,8 @@ Generation generate(Model& model, const Prompts& prompts, const GenerationOption
   const at::Tensor positions = inputs.position_ids;
   const std::int64_t longest = positions.size(1);
 
-  const auto parameters = model.root().parameters();
-  const at::Tensor& embeddings = parameters.front();
   KvCache cache(model.config(), positions.size(0), longest + options.max_new_tokens - 1,
-                at::TensorOptions(embeddings.scalar_type()).device(embeddings.device()));
+                model.hidden_options());
   const auto start = std::chrono::steady_clock::now();
   at::Tensor ids = run.next(model.forward(inputs, &cache, /*logits_to_keep=*/1));
   result.prefill_seconds = seconds_since(start);

@@ -22,6 +22,8 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, bool bias,
 
 at::Tensor Linear::forward(const at::Tensor& input) {
   if (cpu::few_rows(input, weight())) return cpu::linear(input, {{weight(), bias()}}).front();
+  if (cpu::widens(weight().scalar_type(), input.scalar_type()))
+    return at::linear(input, cpu::widened(weight()), bias());
   return at::linear(input, weight(), bias());
 }
 
@@ -41,11 +43,17 @@ at::Tensor Conv1D::forward(const at::Tensor& input) {
 
 Embedding::Embedding(std::int64_t rows, std::int64_t width, const at::TensorOptions& options,
                      std::string class_name)
-    : Layer(std::move(class_name)) {
+    : Layer(std::move(class_name)), dtype_(c10::typeMetaToScalarType(options.dtype())) {
   add_parameter("weight", {rows, width}, options);
 }
 
-at::Tensor Embedding::forward(const at::Tensor& ids) { return at::embedding(weight(), ids); }
+at::Tensor Embedding::forward(const at::Tensor& ids) {
+  return at::embedding(weight(), ids).to(output_dtype());
+}
+
+at::ScalarType Embedding::output_dtype() const {
+  return cpu::widens(weight().scalar_type(), dtype_) ? dtype_ : weight().scalar_type();
+}
 
 LayerNorm::LayerNorm(std::int64_t width, double eps, bool affine, bool bias,
                      const at::TensorOptions& options)
@@ -129,7 +137,7 @@ const Activation::Row& Activation::row(const std::string& name) {
   for (const Row& candidate : kRows) {
     if (name == candidate.name) return candidate;
   }
-  fail(ErrorKind::kNotImplemented, "activation function '{}' in config.json is not known", name);
+  fail(ErrorKind::kNotImplemented, "config.json: activation function '{}' is not known", name);
 }
 
 Activation::Activation(const std::string& name) : Activation(row(name)) {}

@@ -23,7 +23,9 @@ class Layer : public Module {
 // Layers are built without memory (device "meta") unless the options say otherwise.
 at::TensorOptions without_memory(at::ScalarType dtype);
 
-class Linear : public Layer {  // weight [out, in], bias [out]
+// weight [out, in], bias [out]. A weight of a smaller type than the input's is widened as it is
+// read.
+class Linear : public Layer {
  public:
   Linear(std::int64_t in_features, std::int64_t out_features, bool bias,
          const at::TensorOptions& options);
@@ -50,6 +52,10 @@ class Embedding : public Layer {  // weight [rows, width]; the input holds int64
             std::string class_name = "Embedding");
   at::Tensor forward(const at::Tensor& ids) override;
   const at::Tensor& weight() const { return parameter(0); }
+  at::ScalarType output_dtype() const;
+
+ private:
+  at::ScalarType dtype_;  // as built: a float32 layer widens rows of a smaller type
 };
 
 class LayerNorm : public Layer {

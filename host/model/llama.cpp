@@ -169,7 +169,10 @@ class LlamaMlp : public Layer {
     const auto weights =
         fused_ ? joint_weights(input, {&*fused_}) : joint_weights(input, {&*gate_, &*up_});
     if (weights.empty() || weights.front().bias.defined()) return {};
-    if (!fused_) return cpu::gated_linear(input, weights[0].weight, weights[1].weight);
+    if (!fused_) {
+      if (weights[0].weight.scalar_type() != weights[1].weight.scalar_type()) return {};
+      return cpu::gated_linear(input, weights[0].weight, weights[1].weight);
+    }
     const auto halves = weights[0].weight.chunk(2, 0);
     return cpu::gated_linear(input, halves[0], halves[1]);
   }
@@ -242,7 +245,8 @@ class ScaledEmbedding : public Embedding {
     add_transient_buffer("embed_scale", scale_);
   }
   at::Tensor forward(const at::Tensor& ids) override {
-    return Embedding::forward(ids) * scale_.to(weight().options());
+    const at::Tensor rows = Embedding::forward(ids);
+    return rows * scale_.to(rows.options());
   }
 
  private:

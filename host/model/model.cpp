@@ -51,6 +51,14 @@ Model::Model(ModelConfig config, ModelInfo info, std::shared_ptr<Module> root,
   tie_weights();
 }
 
+at::TensorOptions Model::hidden_options() {
+  const at::Tensor first = root_->parameters().front();
+  const auto* embedding =
+      dynamic_cast<const Embedding*>(find_module(*root_, info_.input_embeddings));
+  return at::TensorOptions(embedding ? embedding->output_dtype() : first.scalar_type())
+      .device(first.device());
+}
+
 at::Tensor Model::forward(const ModelInputs& inputs, KvCache* cache, std::int64_t logits_to_keep) {
   auto [hidden, shared] = prepare(inputs, cache);
   const std::int64_t tokens = hidden.size(1);

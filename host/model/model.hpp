@@ -72,6 +72,7 @@ class Model {
   const ModelInfo& info() const { return info_; }
   Module& root() { return *root_; }
   bool has_head() const { return static_cast<bool>(head_); }
+  at::TensorOptions hidden_options();  // dtype and device of what the input embeddings give
 
   // Logits, or the last hidden state of a model without a head. With a cache the tokens continue
   // those it holds and are added to it. `logits_to_keep`: only for the last so many tokens; 0: for

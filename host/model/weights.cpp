@@ -7,6 +7,7 @@
 
 #include "host/base/error.hpp"
 #include "host/base/log.hpp"
+#include "host/model/cpu/ops.hpp"
 #include "host/model/module_tree.hpp"
 
 namespace quanthost::model {
@@ -118,7 +119,16 @@ at::Tensor mapped_tensor(const StoredTensor& stored) {
   return at::from_blob(bytes, shape, at::TensorOptions(scalar_type(stored.dtype())));
 }
 
-void load_weights(Model& model, const Checkpoint& checkpoint, at::ScalarType dtype) {
+bool may_stay_small(Model& model, const std::string& parameter, at::ScalarType stored,
+                    at::ScalarType dtype) {
+  if (!cpu::widens(stored, dtype)) return false;
+  const auto [owner, leaf] = find_owner(model.root(), parameter);
+  return leaf == "weight" && (dynamic_cast<const Linear*>(owner) != nullptr ||
+                              dynamic_cast<const Embedding*>(owner) != nullptr);
+}
+
+void load_weights(Model& model, const Checkpoint& checkpoint, at::ScalarType dtype,
+                  SmallTypes small) {
   for (const StoredTensor& stored : checkpoint.tensors()) {
     const std::string name = parameter_for(model, stored.name());
     if (name.empty()) {
@@ -127,9 +137,10 @@ void load_weights(Model& model, const Checkpoint& checkpoint, at::ScalarType dty
       continue;
     }
     const at::Tensor stored_values = mapped_tensor(stored);
-    const bool floating = stored_values.is_floating_point();
-    set_parameter(model.root(), name,
-                  stored_values.to(floating ? dtype : stored_values.scalar_type(), false, true));
+    const at::ScalarType type = stored_values.scalar_type();
+    const bool stays = !stored_values.is_floating_point() ||
+                       (small == SmallTypes::kKeep && may_stay_small(model, name, type, dtype));
+    set_parameter(model.root(), name, stored_values.to(stays ? type : dtype, false, true));
     stored.done_with();
   }
   model.tie_weights();

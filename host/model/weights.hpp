@@ -24,7 +24,15 @@ at::ScalarType scalar_type(std::string_view torch_name);  // "bfloat16", "float3
 // A view of the checkpoint's mapping: valid as long as the Checkpoint, and read-only.
 at::Tensor mapped_tensor(const StoredTensor& stored);
 
+// Whether the layer that has this parameter computes in `dtype` with the very values that are
+// stored in the smaller type `stored`, so that a model which only runs may keep them so.
+bool may_stay_small(Model& model, const std::string& parameter, at::ScalarType stored,
+                    at::ScalarType dtype);
+
+enum class SmallTypes { kConvert, kKeep };  // of the weights that may stay small
+
 // Copies every tensor in `dtype` and ties what is tied. Throws kKey when a parameter is missing.
-void load_weights(Model& model, const Checkpoint& checkpoint, at::ScalarType dtype);
+void load_weights(Model& model, const Checkpoint& checkpoint, at::ScalarType dtype,
+                  SmallTypes small = SmallTypes::kConvert);
 
 }  // namespace quanthost::model

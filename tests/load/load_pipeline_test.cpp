@@ -91,6 +91,26 @@ TEST_F(LoadPipeline, HoldsNothingOfTheFilesWhenToldNotToMapThem) {
   EXPECT_LT(relative_error(output_of(copied, "llama"), wanted), 1e-4);
 }
 
+TEST_F(LoadPipeline, KeepsMatricesSmallInAFloat32ModelThatOnlyRuns) {
+  LoadOptions how = options(kGoldens / "llama");
+  how.dtype = "bfloat16";
+  LoadedModel stored_small = load_model(plugins(), how);
+  save_model(stored_small, folder_ / "small");
+  how = options(folder_ / "small");
+  how.dtype = "float32";
+  LoadedModel wide = load_model(plugins(), how);
+  how.keep_small_types = true;
+  LoadedModel kept = load_model(plugins(), how);
+  EXPECT_EQ(kept.context->get_param("model.layers.0.mlp.up_proj.weight").scalar_type(),
+            at::kBFloat16);
+  EXPECT_EQ(kept.context->get_param("model.norm.weight").scalar_type(), at::kFloat);
+  EXPECT_LT(kept.stats.model_bytes, wide.stats.model_bytes * 6 / 10);
+  EXPECT_TRUE(at::equal(output_of(kept, "llama"), output_of(wide, "llama")));
+  how.quantization = user_quantization("absmax8", {});
+  const LoadedModel quantized = load_model(plugins(), how);
+  EXPECT_EQ(quantized.context->get_param("lm_head.weight").scalar_type(), at::kFloat);
+}
+
 TEST_F(LoadPipeline, KeepsPartsOnDiskWithoutQuantizingTwice) {
   LoadOptions to_disk = options(kGoldens / "llama", "absmax8");
   to_disk.device_map.map =

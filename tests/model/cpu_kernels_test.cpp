@@ -137,6 +137,7 @@ TEST_P(CpuKernels, MultiplyAnyNumberOfRowsAndFeatures) {
       const at::Tensor wide = x.stored.to(at::kFloat);
       const bool biased = rows % 2 == 1;
       const Product product{GetParam().element,
+                            GetParam().element,
                             x.data(),
                             wide.const_data_ptr<float>(),
                             weight.data(),
@@ -162,6 +163,39 @@ TEST_P(CpuKernels, MultiplyAnyNumberOfRowsAndFeatures) {
   }
 }
 
+// A float32 model may keep the weights that its checkpoint has in a smaller type.
+TEST_P(CpuKernels, GiveTheBitsOfFloat32WeightsWhenTheyWidenSmallOnes) {
+  for (const std::int64_t in : {1, 15, 64, 100, 576, 1500}) {
+    for (std::int64_t rows = 1; rows <= kMaxRows; ++rows) {
+      const std::int64_t features = 7;
+      Values weight = random(features * in), other = random(features * in);
+      const at::Tensor x = at::randn({rows * in}), bias = at::randn({features});
+      std::vector<at::Tensor> results;
+      for (const bool small : {true, false}) {
+        const at::Tensor first = small ? weight.stored : weight.stored.to(at::kFloat);
+        const at::Tensor second = small ? other.stored : other.stored.to(at::kFloat);
+        const Element stored = small ? GetParam().element : Element::kF32;
+        at::Tensor out = at::empty({2, rows * features});
+        Product product{Element::kF32,
+                        stored,
+                        x.const_data_ptr(),
+                        x.const_data_ptr<float>(),
+                        first.const_data_ptr(),
+                        bias.const_data_ptr(),
+                        out.mutable_data_ptr(),
+                        rows,
+                        in,
+                        features};
+        kernels_->product(product, 0, features);
+        product.out = out[1].mutable_data_ptr();
+        kernels_->gated_product({product, second.const_data_ptr()}, 0, features);
+        results.push_back(out);
+      }
+      EXPECT_TRUE(at::equal(results[0], results[1])) << in << " inputs, " << rows << " rows";
+    }
+  }
+}
+
 TEST_P(CpuKernels, GateWithSilu) {
   for (const std::int64_t rows : {1, 2, 5, 8}) {
     const std::int64_t in = 77, features = 13;
@@ -169,9 +203,10 @@ TEST_P(CpuKernels, GateWithSilu) {
            up = random(features * in, 0.3);
     Values out = empty(rows * features);
     const at::Tensor wide = x.stored.to(at::kFloat);
-    const GatedProduct product{{GetParam().element, x.data(), wide.const_data_ptr<float>(),
-                                gate.data(), nullptr, out.data(), rows, in, features},
-                               up.data()};
+    const GatedProduct product{
+        {GetParam().element, GetParam().element, x.data(), wide.const_data_ptr<float>(),
+         gate.data(), nullptr, out.data(), rows, in, features},
+        up.data()};
     kernels_->gated_product(product, 0, 6);
     kernels_->gated_product(product, 6, features);
     std::vector<double> expected;

@@ -12,9 +12,10 @@ inline std::filesystem::path golden_folder(const std::string& name) {
 }
 
 inline std::unique_ptr<Model> load_golden(const std::string& name,
-                                          at::ScalarType dtype = at::kFloat) {
+                                          at::ScalarType dtype = at::kFloat,
+                                          SmallTypes small = SmallTypes::kConvert) {
   auto model = build_model(read_model_config_file(golden_folder(name) / "config.json"), dtype);
-  load_weights(*model, Checkpoint::open(golden_folder(name)), dtype);
+  load_weights(*model, Checkpoint::open(golden_folder(name)), dtype, small);
   return model;
 }
 

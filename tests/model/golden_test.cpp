@@ -53,6 +53,38 @@ TEST_P(GoldenModel, PrefillAndCachedStepsGiveTheFullForward) {
   EXPECT_EQ(cache.length(), tokens);
 }
 
+// What a checkpoint in bfloat16 or float16 gives in float32, with its matrices converted and as
+// they are.
+TEST_P(GoldenModel, GivesTheSameBitsWithMatricesLeftInASmallType) {
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const auto wide = load_golden(GetParam()), small = load_golden(GetParam());
+    int left = 0;
+    for (const TensorEntry& entry : walk_parameters(wide->root())) {
+      if (!may_stay_small(*wide, entry.name, type, at::kFloat)) continue;
+      const at::Tensor stored = entry.tensor.to(type);
+      set_parameter(wide->root(), entry.name, stored.to(at::kFloat));
+      set_parameter(small->root(), entry.name, stored);
+      ++left;
+    }
+    wide->tie_weights();
+    small->tie_weights();
+    EXPECT_GT(left, 0);
+    const ModelInputs inputs = golden_inputs(GetParam());
+    EXPECT_TRUE(at::equal(small->forward(inputs), wide->forward(inputs)));
+    if (!golden_has(GetParam(), "generated")) continue;
+    EXPECT_EQ(small->hidden_options().dtype(), at::kFloat);
+    KvCache wide_cache(wide->config(), inputs.input_ids.size(0), 8, wide->hidden_options());
+    KvCache small_cache(small->config(), inputs.input_ids.size(0), 8, small->hidden_options());
+    for (const auto& [begin, count] :
+         {std::pair<std::int64_t, std::int64_t>{0, 5}, {5, 1}, {6, 1}}) {
+      const at::Tensor ids = inputs.input_ids.narrow(1, begin, count);
+      EXPECT_TRUE(at::equal(small->forward({.input_ids = ids}, &small_cache),
+                            wide->forward({.input_ids = ids}, &wide_cache)))
+          << "at " << begin;
+    }
+  }
+}
+
 TEST_P(GoldenModel, RunsBlockByBlockAsWhole) {
   auto model = load_golden(GetParam());
   const ModelInputs inputs = golden_inputs(GetParam());

@@ -12,13 +12,14 @@ inline constexpr std::int64_t kMaxRows = 8;  // tokens a product takes at once
 
 // out[r, n] = x[r, :] · weight[n, :] + bias[n]
 struct Product {
-  Element element;       // of x, weight, bias and out
-  const void* x;         // [rows, in]
-  const float* x_float;  // the same in float32
-  const void* weight;    // [out_features, in]
-  const void* bias;      // null: none
-  void* out;             // [rows, out_features]
-  std::int64_t rows;     // at most kMaxRows
+  Element element;         // of x, bias and out
+  Element weight_element;  // of weight: the same, or any when the others are float32
+  const void* x;           // [rows, in]
+  const float* x_float;    // the same in float32
+  const void* weight;      // [out_features, in]
+  const void* bias;        // null: none
+  void* out;               // [rows, out_features]
+  std::int64_t rows;       // at most kMaxRows
   std::int64_t in;
   std::int64_t out_features;
 };

@@ -94,27 +94,78 @@ inline float tanh_of(float x) {
   return x < 0.0f ? -value : value;
 }
 
-constexpr std::int64_t kColumns = 4;  // output features at a time: as many streams of weights
+constexpr std::int64_t kColumns = 4;  // output features at a time
 constexpr std::int64_t kChunk =
     1024;  // inputs at a time when the weights are converted for several rows
 
-// sums[j] += x · w[j]
+// Vectors as wide as the machine's, so that the order of a sum is the same for every type of
+// weight: bfloat16 weights in a float32 model give the bits that their float32 copies would.
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
+typedef std::uint32_t BitLanes __attribute__((vector_size(kLanes * sizeof(std::uint32_t))));
+typedef std::uint16_t HalfLanes __attribute__((vector_size(kLanes * sizeof(std::uint16_t))));
+typedef float Quad __attribute__((vector_size(4 * sizeof(float))));
+
+inline void load_lanes(const F32* from, Lanes& to) { __builtin_memcpy(&to, from, sizeof to); }
+inline void load_lanes(const Bf16* from, Lanes& to) {
+  HalfLanes bits;
+  __builtin_memcpy(&bits, from, sizeof bits);
+  to = reinterpret_cast<Lanes>(__builtin_convertvector(bits, BitLanes) << 16);
+}
+inline void load_lanes(const F16* from, Lanes& to) {
+  float values[kLanes];
+#pragma omp simd
+  for (int k = 0; k < kLanes; ++k) values[k] = to_float(from[k]);
+  __builtin_memcpy(&to, values, sizeof to);
+}
+
+inline float sum_of(const Lanes& lanes) {
+  Quad quads[kLanes / 4];
+  __builtin_memcpy(quads, &lanes, sizeof lanes);
+  Quad sum = quads[0];
+  for (int q = 1; q < kLanes / 4; ++q) sum += quads[q];
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+// x · w with kSums sums at a time, so that no product waits for the one before.
+template <class T>
+inline float dot(const T* w, const float* x, std::int64_t count) {
+  constexpr int kSums = 4;
+  Lanes sums[kSums] = {};
+  const auto add = [](Lanes& sum, const T* weights, const float* values) {
+    Lanes weight, value;
+    load_lanes(weights, weight);
+    __builtin_memcpy(&value, values, sizeof value);
+    sum += weight * value;
+  };
+  std::int64_t k = 0;
+  for (; k + kSums * kLanes <= count; k += kSums * kLanes) {
+    for (int i = 0; i < kSums; ++i) add(sums[i], w + k + i * kLanes, x + k + i * kLanes);
+  }
+  for (; k + kLanes <= count; k += kLanes) add(sums[0], w + k, x + k);
+  if (k < count) {
+    T weights[kLanes] = {};
+    float values[kLanes] = {};
+    for (std::int64_t i = k; i < count; ++i) {
+      weights[i - k] = w[i];
+      values[i - k] = x[i];
+    }
+    add(sums[1], weights, values);
+  }
+  return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// sums[j] += x · w[j], one feature after the other: the weights are then read in the order in which
+// they lie in memory, which is twice as fast as reading several rows side by side.
 template <class T>
 inline void dot_columns(const T* const* w, const float* x, std::int64_t count, float* sums) {
-  const T *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
-  float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-  for (std::int64_t k = 0; k < count; ++k) {
-    const float value = x[k];
-    s0 += to_float(w0[k]) * value;
-    s1 += to_float(w1[k]) * value;
-    s2 += to_float(w2[k]) * value;
-    s3 += to_float(w3[k]) * value;
-  }
-  sums[0] += s0;
-  sums[1] += s1;
-  sums[2] += s2;
-  sums[3] += s3;
+  for (std::int64_t j = 0; j < kColumns; ++j) sums[j] += dot(w[j], x, count);
 }
 
 // For several rows the weights are converted once and read again from the first-level cache.
@@ -142,26 +193,33 @@ inline __m512bh load_bf16(const Bf16* from, __mmask32 lanes) {
 }
 
 // The same with both sides in bfloat16: 32 products an instruction and no conversion.
-inline void dot_columns_bf16(const Bf16* const* w, const Bf16* x, std::int64_t count, float* sums) {
-  __m512 s[kColumns] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
+inline float dot_bf16(const Bf16* w, const Bf16* x, std::int64_t count) {
+  constexpr int kSums = 4;
+  constexpr __mmask32 kAll = ~0u;
+  __m512 sums[kSums] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),
                         _mm512_setzero_ps()};
-  for (std::int64_t k = 0; k < count; k += 32) {
-    const __mmask32 lanes = count - k >= 32 ? ~0u : (1u << (count - k)) - 1u;
-    const __m512bh value = load_bf16(x + k, lanes);
-    for (std::int64_t j = 0; j < kColumns; ++j)
-      s[j] = _mm512_dpbf16_ps(s[j], load_bf16(w[j] + k, lanes), value);
+  std::int64_t k = 0;
+  for (; k + kSums * 32 <= count; k += kSums * 32) {
+    for (int i = 0; i < kSums; ++i)
+      sums[i] = _mm512_dpbf16_ps(sums[i], load_bf16(w + k + 32 * i, kAll),
+                                 load_bf16(x + k + 32 * i, kAll));
   }
-  for (std::int64_t j = 0; j < kColumns; ++j) sums[j] += _mm512_reduce_add_ps(s[j]);
+  for (; k < count; k += 32) {
+    const __mmask32 lanes = count - k >= 32 ? kAll : (1u << (count - k)) - 1u;
+    sums[0] = _mm512_dpbf16_ps(sums[0], load_bf16(w + k, lanes), load_bf16(x + k, lanes));
+  }
+  return _mm512_reduce_add_ps(
+      _mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
 }
 #endif
 
 // sums[r][j] for the features n … n + 3; those from `end` on repeat the last and are not used.
-template <class T>
+template <class W, class T>
 inline void dots(const Product& p, const void* weight, std::int64_t n, std::int64_t end,
                  float (*sums)[kColumns]) {
-  const T* w[kColumns];
+  const W* w[kColumns];
   for (std::int64_t j = 0; j < kColumns; ++j) {
-    w[j] = static_cast<const T*>(weight) + (n + j < end ? n + j : end - 1) * p.in;
+    w[j] = static_cast<const W*>(weight) + (n + j < end ? n + j : end - 1) * p.in;
   }
   for (std::int64_t r = 0; r < p.rows; ++r) {
     for (std::int64_t j = 0; j < kColumns; ++j) sums[r][j] = 0.0f;
@@ -169,7 +227,8 @@ inline void dots(const Product& p, const void* weight, std::int64_t n, std::int6
 #ifdef __AVX512BF16__
   if constexpr (__is_same(T, Bf16)) {
     for (std::int64_t r = 0; r < p.rows; ++r) {
-      dot_columns_bf16(w, static_cast<const Bf16*>(p.x) + r * p.in, p.in, sums[r]);
+      const T* x = static_cast<const T*>(p.x) + r * p.in;
+      for (std::int64_t j = 0; j < kColumns; ++j) sums[r][j] += dot_bf16(w[j], x, p.in);
     }
     return;
   }
@@ -181,12 +240,12 @@ inline void dots(const Product& p, const void* weight, std::int64_t n, std::int6
   }
 }
 
-template <class T>
+template <class W, class T>
 void product(const Product& p, std::int64_t begin, std::int64_t end) {
   float sums[kMaxRows][kColumns];
   const T* bias = static_cast<const T*>(p.bias);
   for (std::int64_t n = begin; n < end; n += kColumns) {
-    dots<T>(p, p.weight, n, end, sums);
+    dots<W, T>(p, p.weight, n, end, sums);
     for (std::int64_t r = 0; r < p.rows; ++r) {
       T* out = static_cast<T*>(p.out) + r * p.out_features;
       for (std::int64_t j = 0; j < kColumns && n + j < end; ++j) {
@@ -196,13 +255,13 @@ void product(const Product& p, std::int64_t begin, std::int64_t end) {
   }
 }
 
-template <class T>
+template <class W, class T>
 void gated_product(const GatedProduct& p, std::int64_t begin, std::int64_t end) {
   float gates[kMaxRows][kColumns];
   float ups[kMaxRows][kColumns];
   for (std::int64_t n = begin; n < end; n += kColumns) {
-    dots<T>(p.gate, p.gate.weight, n, end, gates);
-    dots<T>(p.gate, p.up, n, end, ups);
+    dots<W, T>(p.gate, p.gate.weight, n, end, gates);
+    dots<W, T>(p.gate, p.up, n, end, ups);
     for (std::int64_t r = 0; r < p.gate.rows; ++r) {
       T* out = static_cast<T*>(p.gate.out) + r * p.gate.out_features;
       for (std::int64_t j = 0; j < kColumns && n + j < end; ++j) {
@@ -413,11 +472,30 @@ void convert(const void* x, float* out, std::int64_t count) {
 void any_to_float(Element element, const void* x, float* out, std::int64_t count) {
   QH_FOR_ELEMENT(element, convert, x, out, count)
 }
+template <class T>
+void same_product(const Product& p, std::int64_t begin, std::int64_t end) {
+  product<T, T>(p, begin, end);
+}
+template <class W>
+void widening_product(const Product& p, std::int64_t begin, std::int64_t end) {
+  product<W, F32>(p, begin, end);
+}
 void any_product(const Product& p, std::int64_t begin, std::int64_t end) {
-  QH_FOR_ELEMENT(p.element, product, p, begin, end)
+  if (p.element == p.weight_element) QH_FOR_ELEMENT(p.element, same_product, p, begin, end)
+  QH_FOR_ELEMENT(p.weight_element, widening_product, p, begin, end)
+}
+template <class T>
+void same_gated(const GatedProduct& p, std::int64_t begin, std::int64_t end) {
+  gated_product<T, T>(p, begin, end);
+}
+template <class W>
+void widening_gated(const GatedProduct& p, std::int64_t begin, std::int64_t end) {
+  gated_product<W, F32>(p, begin, end);
 }
 void any_gated_product(const GatedProduct& p, std::int64_t begin, std::int64_t end) {
-  QH_FOR_ELEMENT(p.gate.element, gated_product, p, begin, end)
+  if (p.gate.element == p.gate.weight_element)
+    QH_FOR_ELEMENT(p.gate.element, same_gated, p, begin, end)
+  QH_FOR_ELEMENT(p.gate.weight_element, widening_gated, p, begin, end)
 }
 void any_norm(const Norm& p, std::int64_t begin, std::int64_t end) {
   QH_FOR_ELEMENT(p.element, norm, p, begin, end)

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -57,6 +58,7 @@ Product product_of(const at::Tensor& input, const FloatInput& floats, const Weig
                    at::Tensor& out) {
   const std::int64_t in = input.size(-1);
   return {.element = element_of(input),
+          .weight_element = element_of(weights.weight),
           .x = input.const_data_ptr(),
           .x_float = floats.values(),
           .weight = weights.weight.const_data_ptr(),
@@ -112,11 +114,35 @@ bool fits(const at::Tensor& tensor) {
          tensor.is_contiguous() && !c10::GradMode::is_enabled();
 }
 
+bool widens(at::ScalarType stored, at::ScalarType compute) {
+  return compute == at::kFloat && (stored == at::kBFloat16 || stored == at::kHalf);
+}
+
+at::Tensor widened(const at::Tensor& weight) {
+  constexpr std::int64_t kKept = std::int64_t{8} << 20;  // values; larger ones are of heads
+  if (weight.numel() > kKept || !fits(weight)) return weight.to(at::kFloat);
+  thread_local at::DataPtr memory;
+  thread_local std::int64_t room = 0;
+  if (room < weight.numel()) {
+    room = 0;
+    memory = at::DataPtr();
+    memory = c10::GetCPUAllocator()->allocate(static_cast<std::size_t>(weight.numel()) * 4);
+    room = weight.numel();
+  }
+  float* const to = static_cast<float*>(memory.get());
+  const auto* const from = static_cast<const std::byte*>(weight.const_data_ptr());
+  at::parallel_for(0, weight.numel(), grain(1), [&](std::int64_t begin, std::int64_t end) {
+    kernels().to_float(element_of(weight), from + 2 * begin, to + begin, end - begin);
+  });
+  return at::from_blob(to, weight.sizes(), weight.options().dtype(at::kFloat));
+}
+
 bool few_rows(const at::Tensor& input, const at::Tensor& weight) {
   return fits(input) && input.dim() > 0 && input.numel() > 0 &&
          input.numel() <= kMaxRows * input.size(-1) &&
-         weight.scalar_type() == input.scalar_type() && weight.is_cpu() && weight.is_contiguous() &&
-         weight.size(-1) == input.size(-1);
+         (weight.scalar_type() == input.scalar_type() ||
+          widens(weight.scalar_type(), input.scalar_type())) &&
+         weight.is_cpu() && weight.is_contiguous() && weight.size(-1) == input.size(-1);
 }
 
 std::vector<at::Tensor> linear(const at::Tensor& input, const std::vector<Weights>& weights) {

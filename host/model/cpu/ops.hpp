@@ -14,14 +14,21 @@ bool fits(const at::Tensor& tensor);
 // The same, and few enough tokens that reading the weights is what takes the time.
 bool few_rows(const at::Tensor& input, const at::Tensor& weight);
 
+// Whether weights stored in one type are values of the other as they are: a float32 layer may keep
+// them so and widen them as it reads them, with the same results from half the bytes.
+bool widens(at::ScalarType stored, at::ScalarType compute);
+// The weight in float32. On the CPU without autograd its memory is used again by the thread's next
+// call.
+at::Tensor widened(const at::Tensor& weight);
+
 struct Weights {
-  at::Tensor weight;  // [out, in]
+  at::Tensor weight;  // [out, in], in the type of the input or one that widens to it
   at::Tensor bias;    // undefined: none
 };
 
 // input [..., in] times each of the weights, in one go. few_rows() must hold.
 std::vector<at::Tensor> linear(const at::Tensor& input, const std::vector<Weights>& weights);
-// silu(input · gate) * (input · up)
+// silu(input · gate) * (input · up); gate and up are of one type
 at::Tensor gated_linear(const at::Tensor& input, const at::Tensor& gate, const at::Tensor& up);
 
 struct NormSpec {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "host/base/error.hpp"
+#include "host/base/sha256.hpp"
 
 namespace quanthost {
 namespace {
@@ -79,17 +80,11 @@ std::string key_id_text(const std::uint8_t* id) {
 }  // namespace
 
 std::string sha256_hex(const ByteSource& source) {
-  start_sodium();
-  crypto_hash_sha256_state state;
-  crypto_hash_sha256_init(&state);
+  Sha256 hash;
   for_each_piece(source, [&](const unsigned char* data, std::size_t n) {
-    crypto_hash_sha256_update(&state, data, n);
+    hash.update(std::as_bytes(std::span(data, n)));
   });
-  std::array<unsigned char, crypto_hash_sha256_BYTES> digest;
-  crypto_hash_sha256_final(&state, digest.data());
-  std::string out;
-  for (unsigned char byte : digest) out += fmt::format("{:02x}", byte);
-  return out;
+  return std::move(hash).hex();
 }
 
 PublicKey PublicKey::parse(std::string_view text) {

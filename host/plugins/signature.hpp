@@ -1,4 +1,4 @@
-// Hashes and Ed25519 signatures in minisign's format. libsodium stays behind this door.
+// Ed25519 signatures in minisign's format, through libsodium.
 #pragma once
 
 #include <array>

@@ -3,29 +3,14 @@
 #include <algorithm>
 #include <memory>
 
-#include "host/base/file.hpp"
+#include "host/base/sha256.hpp"
 #include "host/checkpoint/known_hash.hpp"
 #include "host/cli/model_verbs/model_verb.hpp"
-#include "host/plugins/signature.hpp"
 
 namespace quanthost::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Of any size; the files of plugins, which FileBytes is for, have a limit.
-class WholeFile : public ByteSource {
- public:
-  explicit WholeFile(const fs::path& path) : file_(File::open_for_reading(path)) {}
-  std::uint64_t size() const override { return file_.size(); }
-
- private:
-  void read_checked(std::uint64_t offset, std::span<std::byte> out) const override {
-    file_.read_at(offset, out);
-  }
-
-  const File file_;
-};
 
 std::vector<fs::path> tensor_files(const fs::path& path) {
   if (!fs::is_directory(path)) return {path};
@@ -43,7 +28,7 @@ std::uint64_t check_hashes(const fs::path& path, CheckReport& report) {
     const std::optional<std::string> wanted = known_sha256(file);
     if (!wanted) continue;
     ++checked;
-    const std::string found = sha256_hex(WholeFile(fs::canonical(file)));
+    const std::string found = sha256_hex(File::open_for_reading(fs::canonical(file)));
     if (found == *wanted) continue;
     report.findings.push_back(
         {Severity::kError, file.filename().string(), "",

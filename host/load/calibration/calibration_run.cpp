@@ -7,11 +7,11 @@
 #include <algorithm>
 
 #include "host/base/log.hpp"
+#include "host/base/sha256.hpp"
 #include "host/load/calibration/blocks.hpp"
 #include "host/load/calibration/model_identity.hpp"
 #include "host/load/calibration/row_loop.hpp"
 #include "host/load/devices.hpp"
-#include "host/plugins/signature.hpp"
 
 namespace quanthost {
 namespace {
@@ -131,13 +131,13 @@ void CalibrationRun::open_journal(const Session& session, const CalibrationOptio
   const Checkpoint* const checkpoint = model_.checkpoint();
   const std::string tensors = checkpoint ? model_identity(*checkpoint) : "";
   const std::string samples = data.dump();
-  journal_ = std::make_unique<Journal>(
-      options.journal, Json{{"data", sha256_hex(MemoryBytes(std::as_bytes(std::span(samples))))},
-                            {"method", method},
-                            {"model",
-                             {{"config", model_.config()},
-                              {"dtype", element_type_of(model_)},
-                              {"tensors", tensors}}}});
+  journal_ = std::make_unique<Journal>(options.journal,
+                                       Json{{"data", sha256_hex(std::as_bytes(std::span(samples)))},
+                                            {"method", method},
+                                            {"model",
+                                             {{"config", model_.config()},
+                                              {"dtype", element_type_of(model_)},
+                                              {"tensors", tensors}}}});
 }
 
 // The first row tells how wide the others are.

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "host/plugins/signature.hpp"
+#include "host/base/sha256.hpp"
 
 namespace quanthost {
 namespace {
@@ -27,7 +27,7 @@ std::string model_identity(const Checkpoint& checkpoint) {
     content += Json{tensor.name(), safetensors_name(tensor.dtype()), tensor.shape()}.dump() + "\n";
     append_samples(content, tensor);
   }
-  return sha256_hex(MemoryBytes(std::as_bytes(std::span(content))));
+  return sha256_hex(std::as_bytes(std::span(content)));
 }
 
 }  // namespace quanthost

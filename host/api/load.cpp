@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 
 #include "host/api/model_state.hpp"
+#include "host/checkpoint/model_config.hpp"
 #include "host/load/devices.hpp"
 #include "host/load/save.hpp"
 
@@ -23,16 +24,6 @@ quanthost::LoadOptions pipeline_options(const std::filesystem::path& folder,
   load.stream.readers = static_cast<unsigned>(std::min(at::get_num_threads(), 4));
   load.offload_folder = options.offload_folder;
   return load;
-}
-
-void need_model_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  if (std::filesystem::exists(folder / "config.json", error)) return;
-  const bool there = std::filesystem::exists(folder, error);
-  throw Error(ErrorKind::kOs,
-              there ? fmt::format("{} is no model folder: it has no config.json", folder.string())
-                    : fmt::format("{} does not exist", folder.string()),
-              "give the folder of a Hugging Face model, the one that holds config.json");
 }
 
 }  // namespace

@@ -254,6 +254,20 @@ void register_services() {
   (void)once;
 }
 
+namespace {
+
+// What config.json asks for; errors begin with that name and get the folder in front of it.
+template <typename Body>
+auto of_config(const LoadOptions& options, Body&& body) {
+  try {
+    return body();
+  } catch (const Error& e) {
+    throw CheckpointError(e.kind(), (options.checkpoint / e.message()).string(), e.hint());
+  }
+}
+
+}  // namespace
+
 std::shared_ptr<Exec> LoadedModel::exec_for(const std::string& module) const {
   const std::string device = device_map.find(module).value_or("cpu");
   return execs->on(device == "disk" ? "cpu" : device);
@@ -265,14 +279,16 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   const auto began = std::chrono::steady_clock::now();
   LoadedModel loaded;
   loaded.execs = std::make_unique<Execs>(options.cancel);
-  loaded.checkpoint = std::make_shared<Checkpoint>(Checkpoint::open(options.checkpoint));
-  const Json* config_json = loaded.checkpoint->config();
+  loaded.checkpoint = options.opened
+                          ? options.opened
+                          : std::make_shared<Checkpoint>(Checkpoint::open(options.checkpoint));
+  const Json* const config_json = loaded.checkpoint->config();
   if (!config_json) {
-    throw Error(ErrorKind::kOs,
-                fmt::format("{}: there is no config.json", options.checkpoint.string()),
-                "name the directory of a Hugging Face checkpoint");
+    throw CheckpointError(ErrorKind::kOs,
+                          fmt::format("{}: there is no config.json", options.checkpoint.string()),
+                          "name the directory of a Hugging Face checkpoint");
   }
-  const model::ModelConfig config = model::read_model_config(*config_json);
+  const auto config = of_config(options, [&] { return model::read_model_config(*config_json); });
 
   create_quantizer(plugins, options, loaded);
   Quantizer* quantizer = loaded.quantizer.get();
@@ -288,7 +304,7 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   if (quantizer && !options.device_map.strategy)
     requested = quantizer->update_device_map(requested);
 
-  loaded.model = model::build_model(config, loaded.dtype);
+  loaded.model = of_config(options, [&] { return model::build_model(config, loaded.dtype); });
   loaded.context =
       std::make_unique<ModelContext>(*loaded.model, *config_json, loaded.checkpoint.get(),
                                      options.checkpoint.string(), *loaded.execs);
@@ -311,7 +327,7 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
         keeps ? loaded.context->info().keep_in_fp32 : std::vector<std::string>{});
   }
   place_modules(options, loaded, requested);
-  plan_tensors(loaded, loaded.names);
+  plan_tensors(loaded, options, loaded.names);
   judge_keys(loaded, options);
   for (TensorPlan& plan : loaded.plan) plan.copied = !options.map_files;
   loaded.stats.seconds_planning =

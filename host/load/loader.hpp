@@ -18,15 +18,26 @@
 
 namespace quanthost {
 
+// What stands in the checkpoint's folder does not make a model: no plugin's and no option's fault.
+class CheckpointError : public Error {
+ public:
+  using Error::Error;
+  explicit CheckpointError(const Error& cause) : Error(cause) {}
+};
+
 struct LoadOptions {
   std::filesystem::path checkpoint;
-  UserQuantization quantization;  // what --method or --quant say
+  std::shared_ptr<Checkpoint> opened;  // the same, where the caller has opened it already
+  UserQuantization quantization;       // what --method or --quant say
   DeviceMapRequest device_map;
   std::optional<MemoryLimits> max_memory;
   std::string dtype = "auto";
   StreamLimits stream;
   // False: nothing on the CPU is used where it lies in its file; everything is read into memory.
   bool map_files = true;
+  // True: the model will only run, so a float32 model may keep matrices that are stored in a
+  // smaller type as they are and widen them as it computes. The same results from half the bytes.
+  bool keep_small_types = false;
   std::filesystem::path
       offload_folder;  // for parts on disk that are not in the checkpoint as they are
   // Set: the model is only to be saved. Each part that lies on the CPU goes into a file below this

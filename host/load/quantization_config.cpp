@@ -123,10 +123,21 @@ UserQuantization read_user_quantization(const std::filesystem::path& file) {
               "add a line `method: ID`");
 }
 
+namespace {
+
+std::vector<ConfigValue> checked_options(const QuantizerSpec& spec, const UserQuantization& user) {
+  try {
+    refuse_unknown_options(spec, user);
+    return checked_values(spec, user.values, user.where);
+  } catch (const Error& e) {
+    throw UserOptionError(e);
+  }
+}
+
+}  // namespace
+
 MethodConfig config_for_quantizing(const QuantizerSpec& spec, const UserQuantization& user) {
-  refuse_unknown_options(spec, user);
-  MethodConfig config{
-      &spec, false, checked_values(spec, user.values, user.where), OrderedJson::object(), {}};
+  MethodConfig config{&spec, false, checked_options(spec, user), OrderedJson::object(), {}};
   config.merged[std::string(kMethodKey)] = spec.quant_method;
   for (const auto& [key, value] : spec.match.items()) config.merged[key] = value;
   for (const ConfigValue& value : config.values) config.merged[value.field->name] = value.value;
@@ -144,8 +155,7 @@ MethodConfig config_for_pre_quantized(const QuantizerSpec& spec,
                               user.method),
                   "load it as it is, or dequantize it first with `quanthost dequantize`");
     }
-    refuse_unknown_options(spec, user);
-    checked_values(spec, user.values, user.where);
+    checked_options(spec, user);
     std::vector<std::string> applied, ignored;
     for (const auto& [key, value] : user.values.items()) {
       const auto field = std::find_if(spec.config.begin(), spec.config.end(),

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/base/error.hpp"
 #include "host/base/json.hpp"
 #include "host/plugins/manifest.hpp"
 
@@ -17,6 +18,12 @@ struct UserQuantization {
   std::string method;  // empty: nothing was asked for
   OrderedJson values = OrderedJson::object();
   std::string where;  // "--set", or the file: for errors
+};
+
+// An option that the user gave does not fit the method.
+class UserOptionError : public Error {
+ public:
+  explicit UserOptionError(const Error& cause) : Error(cause) {}
 };
 
 // "key=value" with the value read as YAML: 4, true, 0.1, [a, b], nf4.

@@ -123,6 +123,26 @@ std::vector<LayerTime> time_layers(const LoadedModel& loaded, int repeat) {
   return out;
 }
 
+// 0: without a limit, or the load will say what is wrong with config.json.
+std::int64_t positions_of(const std::filesystem::path& folder) {
+  try {
+    return model::read_model_config_file(folder / "config.json").max_positions;
+  } catch (const Error&) {
+    return 0;
+  }
+}
+
+// From config.json alone, before anything large is read.
+void check_length(const std::string& path, std::int64_t prompt, std::int64_t added) {
+  const std::int64_t positions = positions_of(model_folder(path));
+  if (positions <= 0 || prompt + added <= positions) return;
+  throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
+                     fmt::format("a prompt of {} tokens and {} new ones do not fit: the model "
+                                 "takes {} positions",
+                                 prompt, added, positions),
+                     "choose a shorter --prompt-tokens or --new-tokens");
+}
+
 MethodResult measure(Session& session, const Options& options, const std::string& method) {
   ModelOptions load = options.model;
   load.method = method == "none" ? "" : method;
@@ -130,6 +150,8 @@ MethodResult measure(Session& session, const Options& options, const std::string
   model::GenerationOptions generation;
   generation.max_new_tokens = parse_integer("--new-tokens", options.tokens, 2);
   const std::int64_t prompt_tokens = parse_integer("--prompt-tokens", options.prompt, 1);
+
+  check_length(load.path, prompt_tokens, generation.max_new_tokens);
 
   MethodResult result;
   result.method = method.empty() ? "none" : method;
@@ -144,13 +166,6 @@ MethodResult measure(Session& session, const Options& options, const std::string
     result.method = opened.loaded->quantizer->config().spec->method;
   result.dtype = name_of(to_qh_dtype(opened.loaded->dtype));
   result.model_bytes = opened.loaded->stats.model_bytes;
-  const std::int64_t positions = opened.model->config().max_positions;
-  if (positions > 0 && prompt_tokens + generation.max_new_tokens > positions)
-    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
-                       fmt::format("a prompt of {} tokens and {} new ones do not fit: the model "
-                                   "takes {} positions",
-                                   prompt_tokens, generation.max_new_tokens, positions),
-                       "choose a shorter --prompt-tokens or --new-tokens");
   const auto prompt = prompt_of(prompt_tokens, opened.model->config().vocab_size);
   model::GenerationOptions warm_up;
   warm_up.max_new_tokens = 2;

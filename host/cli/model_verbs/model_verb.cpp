@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "host/checkpoint/model_config.hpp"
 #include "host/cli/model_verb_list.hpp"
 
 namespace quanthost::cli {
@@ -145,21 +146,11 @@ double parse_number(const std::string& option, const std::string& text, double l
 }
 
 std::filesystem::path model_folder(const std::string& path) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error))
-    throw CommandError(ExitCode::kModelInvalid, ErrorKind::kOs,
-                       fmt::format("{} does not exist", path),
-                       "give the folder of a Hugging Face model, the one that holds config.json");
-  if (!std::filesystem::exists(std::filesystem::path(path) / "config.json", error))
-    throw CommandError(ExitCode::kModelInvalid, ErrorKind::kValue,
-                       path.ends_with(".gguf")
-                           ? fmt::format("{} is a GGUF file, and a model folder is needed", path)
-                           : fmt::format("{} is no model folder: it has no config.json", path),
-                       path.ends_with(".gguf")
-                           ? fmt::format("turn it into one: quanthost convert {} OUT", path)
-                           : "give the folder that holds config.json beside the weights; "
-                             "'quanthost inspect' takes "
-                             "a single file");
+  try {
+    need_model_folder(path);
+  } catch (const Error& e) {
+    throw CommandError(ExitCode::kModelInvalid, e.kind(), e.message(), e.hint());
+  }
   return path;
 }
 

@@ -42,10 +42,9 @@ void check_option(const char* option, const std::function<void()>& check) {
   }
 }
 
-// The headers are read here once more than needed, for the exit code they give.
-void check_readable(const std::filesystem::path& folder) {
+std::shared_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& folder) {
   try {
-    Checkpoint::open(folder);
+    return std::make_shared<Checkpoint>(Checkpoint::open(folder));
   } catch (const Error& e) {
     fail_model(e);
   }
@@ -66,8 +65,7 @@ void check_devices(const DeviceMapRequest& request) {
 
 // A method that nobody provides is a plugin that is not there, though its error is a ValueError.
 void need_plugin(PluginHost& plugins, const LoadOptions& load) {
-  const Checkpoint checkpoint = Checkpoint::open(load.checkpoint);
-  const Json* const stored = checkpoint.quantization_config();
+  const Json* const stored = load.opened->quantization_config();
   const std::string& named = load.quantization.method;
   const std::string wanted =
       stored ? stored->value("quant_method", "") : named.substr(named.rfind('/') + 1);
@@ -95,7 +93,7 @@ LoadOptions load_options(const ModelOptions& options) {
   if (!options.dtype.empty() && options.dtype != "auto")
     check_option("--dtype", [&] { qh_dtype_named(options.dtype); });
   load.checkpoint = model_folder(options.path);
-  check_readable(load.checkpoint);
+  load.opened = open_checkpoint(load.checkpoint);
   load.quantization = options.quant_file.empty()
                           ? user_quantization(options.method, options.settings)
                           : read_user_quantization(options.quant_file);
@@ -145,15 +143,13 @@ LoadedModel LoadSession::plan() {
   need_plugin(session_.plugins(), load_);
   try {
     return plan_load(session_.plugins(), load_);
+  } catch (const CheckpointError& e) {
+    fail_model(e);
+  } catch (const UserOptionError& e) {
+    throw CommandError(ExitCode::kUsage, e.kind(), e.message(), e.hint());
   } catch (const Error& e) {
     // Keys and architectures that do not fit are the model's fault, not a plugin's.
-    if (e.kind() == ErrorKind::kKey || e.kind() == ErrorKind::kNotImplemented)
-      fail_model(e.message().starts_with("config.json")
-                     ? Error(e.kind(), (load_.checkpoint / e.message()).string(), e.hint())
-                     : e);
-    if (e.message().starts_with(load_.checkpoint.string() + ": ")) fail_model(e);
-    if (e.message().starts_with("--set: "))
-      throw CommandError(ExitCode::kUsage, e.kind(), e.message(), e.hint());
+    if (e.kind() == ErrorKind::kKey || e.kind() == ErrorKind::kNotImplemented) fail_model(e);
     throw;
   }
 }
@@ -181,6 +177,7 @@ OpenedModel open_model(Session& session, const ModelOptions& options) {
   OpenedModel out;
   out.folder = model_folder(options.path);
   out.session = std::make_unique<LoadSession>(session, options);
+  out.session->options().keep_small_types = true;
   out.loaded = std::make_unique<LoadedModel>(out.session->plan());
   out.session->run(*out.loaded);
   out.checkpoint = out.loaded->checkpoint;

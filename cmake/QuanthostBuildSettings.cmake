@@ -59,3 +59,25 @@ set(QUANTHOST_KERNEL_OPTIMIZATION -O3)
 if(QUANTHOST_SANITIZE)
   set(QUANTHOST_KERNEL_OPTIMIZATION -O1)
 endif()
+
+# LibTorch's headers take about 14 seconds of a file's compilation: they are read once for all libraries and once for all test
+# programs (which differ in -fPIC and -O), and loaded from there. A file must include what it needs all the same.
+# quanthost_torch_headers(NAME library|program [LIBS t…] [HEADERS h…]) makes such a set; quanthost_share_headers(target NAME) uses it.
+function(quanthost_torch_headers name kind)
+  cmake_parse_arguments(H "" "" "LIBS;HEADERS" ${ARGN})
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp CONTENT "int main() {}\n")
+  if(kind STREQUAL "library")
+    add_library(${name} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+  else()
+    add_executable(${name} ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+  endif()
+  target_link_libraries(${name} PRIVATE torch::torch_cpu nlohmann_json::nlohmann_json fmt::fmt quanthost_settings ${H_LIBS})
+  target_precompile_headers(${name} PRIVATE <torch/nn/module.h> <ATen/ATen.h> <ATen/Parallel.h> <c10/core/InferenceMode.h>
+                            <nlohmann/json.hpp> ${H_HEADERS})
+endfunction()
+function(quanthost_share_headers target name)
+  # clang reads them otherwise, and clang-tidy and the fuzzers are all that it is used for here.
+  if(TARGET ${name} AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_precompile_headers(${target} REUSE_FROM ${name})
+  endif()
+endfunction()

@@ -76,7 +76,7 @@ function(quanthost_torch_headers name kind)
                             <nlohmann/json.hpp> ${H_HEADERS})
 endfunction()
 function(quanthost_share_headers target name)
-  # clang reads them otherwise, and clang-tidy and the fuzzers are all that it is used for here.
+  # Clang is used for the fuzzers alone, which have none of LibTorch.
   if(TARGET ${name} AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_precompile_headers(${target} REUSE_FROM ${name})
   endif()

@@ -60,20 +60,14 @@ if(QUANTHOST_SANITIZE)
   set(QUANTHOST_KERNEL_OPTIMIZATION -O1)
 endif()
 
-# LibTorch's headers take about 14 seconds of a file's compilation: they are read once for all libraries and once for all test
-# programs (which differ in -fPIC and -O), and loaded from there. A file must include what it needs all the same.
-# quanthost_torch_headers(NAME library|program [LIBS t…] [HEADERS h…]) makes such a set; quanthost_share_headers(target NAME) uses it.
-function(quanthost_torch_headers name kind)
-  cmake_parse_arguments(H "" "" "LIBS;HEADERS" ${ARGN})
-  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp CONTENT "int main() {}\n")
-  if(kind STREQUAL "library")
-    add_library(${name} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
-  else()
-    add_executable(${name} ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
-  endif()
-  target_link_libraries(${name} PRIVATE torch::torch_cpu nlohmann_json::nlohmann_json fmt::fmt quanthost_settings ${H_LIBS})
+# LibTorch's headers take about 14 seconds of a file's compilation: the libraries read them once, into `name`, and load them from
+# there. A file must include what it needs all the same (QUANTHOST_UNITY says how that is looked at).
+function(quanthost_torch_headers name)
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp CONTENT "// Only its precompiled headers are used.\n")
+  add_library(${name} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+  target_link_libraries(${name} PRIVATE torch::torch_cpu nlohmann_json::nlohmann_json fmt::fmt quanthost_settings)
   target_precompile_headers(${name} PRIVATE <torch/nn/module.h> <ATen/ATen.h> <ATen/Parallel.h> <c10/core/InferenceMode.h>
-                            <nlohmann/json.hpp> ${H_HEADERS})
+                            <nlohmann/json.hpp>)
 endfunction()
 function(quanthost_share_headers target name)
   # Clang is used for the fuzzers alone, which have none of LibTorch.

@@ -253,6 +253,7 @@ int bench(Session& session, const Options& options) {
                        "bench each method by itself, or leave --set out");
   const c10::InferenceMode no_gradients;
   std::vector<MethodResult> results;
+  results.reserve(methods.size());
   for (const std::string& method : methods) results.push_back(measure(session, options, method));
   if (session.json()) {
     OrderedJson list = OrderedJson::array();

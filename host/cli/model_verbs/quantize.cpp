@@ -49,7 +49,7 @@ int quantize(Session& session, const QuantizeFlags& flags) {
                                     {"layers", layers}});
   } else {
     session.print(fmt::format("{}: {:.1f} MB became {:.1f} MB in {:.2f} s", flags.out,
-                              static_cast<double>(loaded.stats.bytes_read) / 1e6,
+                              static_cast<double>(loaded.checkpoint->total_bytes()) / 1e6,
                               static_cast<double>(loaded.stats.model_bytes) / 1e6,
                               loaded.stats.seconds));
   }

@@ -67,42 +67,48 @@ class ByteWords {
     if (!is_float8(qtype)) return;
     const Float8Format& format = float8_format(qtype);
     unsigned_zero_ = format.unsigned_zero;
-    for (int i = 0; i < 4; ++i) {
-      const Ints codes = to_ints(code_ramp(4)) + ints(i * 32);
-      magnitudes_[i] =
-          pack_words(decode_float8(codes, format), decode_float8(codes + ints(16), format));
+    for (int code = 0; code < 128; ++code) {
+      alignas(64) float value[16];
+      store(value, decode_float8(ints(code), format));
+      const std::uint32_t bits = cpu::bits_of(value[0]);
+      low_[code] = static_cast<std::uint8_t>(bits >> 16);
+      high_[code] = static_cast<std::uint8_t>(bits >> 24);
     }
   }
   __m512i operator()(__m256i bytes) const {
-    if (int8_) {
-      const __m512i low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(bytes)),
-                    high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256(bytes, 1));
-      const __m512bh words = _mm512_cvtne2ps_pbh(_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low));
-      return reinterpret_cast<const __m512i&>(words);
+    if (int8_) return int8(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    return float8(_mm512_zextsi256_si512(bytes)).first;
+  }
+  static __m512i int8(__m128i low, __m128i high) {
+    const __m512bh words = _mm512_cvtne2ps_pbh(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(high)),
+                                               _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(low)));
+    return reinterpret_cast<const __m512i&>(words);
+  }
+  struct Pair {
+    __m512i first, second;
+  };
+  // 64 of them: each half of a word is looked up by seven bits of the code, the eighth is the sign.
+  [[gnu::always_inline]] Pair float8(__m512i bytes) const {
+    const __m512i codes = _mm512_permutexvar_epi64(order_, bytes);
+    __m512i low = look_up(low_, codes), high = look_up(high_, codes);
+    high = _mm512_ternarylogic_epi32(high, codes, signs_, 0xf8);  // high | (codes & signs)
+    if (unsigned_zero_) {
+      const __mmask64 nan = _mm512_cmpeq_epi8_mask(codes, signs_);
+      low = _mm512_mask_mov_epi8(low, nan, _mm512_set1_epi8(-0x40));
+      high = _mm512_mask_mov_epi8(high, nan, _mm512_set1_epi8(0x7f));
     }
-    // Six bits of a code are an index, the seventh picks the table, the eighth is the sign.
-    const __m512i codes = _mm512_cvtepu8_epi16(bytes);
-    const __m512i small = _mm512_permutex2var_epi16(magnitudes_[0], codes, magnitudes_[1]),
-                  large = _mm512_permutex2var_epi16(magnitudes_[2], codes, magnitudes_[3]);
-    const __mmask32 is_large = _mm512_test_epi16_mask(codes, _mm512_set1_epi16(0x40));
-    const __m512i magnitude = _mm512_mask_mov_epi16(small, is_large, large);
-    const __m512i words =  // magnitude | (sign & 0x8000)
-        _mm512_ternarylogic_epi32(magnitude, _mm512_slli_epi16(codes, 8),
-                                  _mm512_set1_epi16(-0x8000), 0xf8);
-    if (!unsigned_zero_) return words;
-    const __mmask32 nan = _mm512_cmpeq_epi16_mask(codes, _mm512_set1_epi16(0x80));
-    return _mm512_mask_mov_epi16(words, nan, _mm512_set1_epi16(0x7fc0));
+    return {_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
   }
 
  private:
-  // 32 floats that are bfloat16 values, as words.
-  static __m512i pack_words(Floats low, Floats high) {
-    return _mm512_inserti64x4(
-        _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(low).v, 16))),
-        _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits(high).v, 16)), 1);
+  static __m512i look_up(const std::uint8_t* table, __m512i codes) {
+    return _mm512_permutex2var_epi8(_mm512_load_si512(table), codes, _mm512_load_si512(table + 64));
   }
 
-  __m512i magnitudes_[4] = {};  // of the codes 0 ... 127
+  // All of these stay in memory: a product beside the decoding needs the registers.
+  alignas(64) std::uint8_t low_[128] = {}, high_[128] = {};          // bytes of the codes 0 ... 127
+  const __m512i order_ = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);  // in which halves are joined
+  const __m512i signs_ = _mm512_set1_epi8(-0x80);
   bool int8_, unsigned_zero_ = false;
 };
 

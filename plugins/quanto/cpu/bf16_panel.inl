@@ -5,6 +5,7 @@
 #include <quanthost/cpu/bf16_product.hpp>
 
 #include "cpu/bf16_decode.inl"
+#include "cpu/linear_dot.inl"
 
 namespace quanthost::quanto {
 namespace {
@@ -24,68 +25,194 @@ inline void bf16_panel_stage(const LinearArgs& a, std::int64_t begin, std::int64
   }
 }
 
-// Memory of a run: the panel, the sums, and a row for weights whose groups do not begin at steps.
-inline std::int64_t bf16_panel_scratch_bytes(const LinearArgs& a) {
-  return cpu::Bf16Panel::bytes(a.inputs) + cpu::kBf16SumsBytes + cpu::bf16_steps(a.inputs) * 64;
-}
+// -- decoders: what bf16_panels() asks for
+// ----------------------------------------------------------
+inline constexpr std::int64_t kPartColumns = 64;
+inline constexpr std::int64_t kBytesAhead = 4096;  // asked for before they are decoded
 
-inline void bf16_panel_row(const LinearArgs& a, std::int64_t output, const cpu::Bf16Panel& panel,
-                           std::int64_t r, std::uint16_t* spare) {
-  std::uint16_t* to = panel.row(r);
-  if (a.groups == 1 || a.weight.columns % 32 == 0) {
-    decode_words(a, output, 0, a.inputs, [to](std::int64_t, __m512i words, std::int64_t) mutable {
-      _mm512_store_si512(to, words);
-      to += cpu::Bf16Panel::kStride;
-    });
-    return;
+// 8-bit weights: stretches are rows.
+template <bool kInt8>
+class BytePanel {
+ public:
+  BytePanel(const LinearArgs& a, std::int64_t output, std::int64_t outputs,
+            const cpu::Bf16Panel& panel)
+      : words_(&byte_words(a.weight.qtype)),
+        at_(a.weight.data + output * a.inputs),
+        row_end_(outputs > 0 ? at_ + a.inputs : at_),
+        end_(at_ + outputs * a.inputs),
+        inputs_(a.inputs),
+        writer_(panel) {}
+  std::int64_t left() const { return (row_end_ - at_) / kPartColumns; }
+  [[gnu::always_inline]] void part() {
+    _mm_prefetch(reinterpret_cast<const char*>(at_ + kBytesAhead), _MM_HINT_T0);
+    if constexpr (kInt8) {
+      const auto* bytes = reinterpret_cast<const __m128i*>(at_);
+      for (int i = 0; i < 4; i += 2)
+        writer_.put(ByteWords::int8(_mm_loadu_si128(bytes + i), _mm_loadu_si128(bytes + i + 1)));
+    } else {
+      const ByteWords::Pair words = words_->float8(_mm512_loadu_si512(at_));
+      writer_.put(words.first);
+      writer_.put(words.second);
+    }
+    at_ += kPartColumns;
   }
-  decode_words(a, output, 0, a.inputs, [&](std::int64_t i, __m512i words, std::int64_t n) {
-    _mm512_mask_storeu_epi16(spare + i, word_mask(n), words);
-  });
-  for (std::int64_t k = 0; k < a.inputs; k += 32, to += cpu::Bf16Panel::kStride)
-    _mm512_store_si512(to, _mm512_maskz_loadu_epi16(word_mask(a.inputs - k), spare + k));
+  [[gnu::always_inline]] bool advance() {
+    if (row_end_ == end_) return false;
+    row_end_ += inputs_;
+    writer_.next_row();
+    return true;
+  }
+
+ private:
+  const ByteWords* words_;
+  const std::uint8_t *at_, *row_end_, *end_;
+  std::int64_t inputs_;
+  cpu::Bf16PanelWriter writer_;
+};
+
+// 2- and 4-bit weights whose outputs each lie in one plane: stretches are groups.
+class AffinePanel {
+ public:
+  AffinePanel(const LinearArgs& a, const AffineWords& tables, std::int64_t output,
+              std::int64_t outputs, const cpu::Bf16Panel& panel)
+      : tables_(&tables),
+        row_(output * a.groups),
+        end_row_(row_ + outputs * a.groups),
+        groups_(a.groups),
+        groups_left_(a.groups),
+        group_parts_(a.weight.columns / kPartColumns),
+        plane_bits_(static_cast<short>(bit_width(a.weight.qtype))),
+        plane_(a.weight.data),
+        plane_end_(plane_ + a.weight.packed_rows() * a.weight.columns),
+        writer_(panel) {
+    if (outputs == 0) return;
+    const Piece piece = find_piece(a, output, 0, 1);
+    at_ = piece.bytes;
+    shift_ = _mm512_set1_epi16(static_cast<short>(piece.bit_offset));
+    begin_group();
+  }
+  std::int64_t left() const { return left_; }
+  [[gnu::always_inline]] void part() {
+    _mm_prefetch(reinterpret_cast<const char*>(at_ + kBytesAhead), _MM_HINT_T0);
+    for (int i = 0; i < 2; ++i, at_ += 32) {
+      const __m512i codes =
+          _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at_)));
+      writer_.put(_mm512_permutexvar_epi16(_mm512_srlv_epi16(codes, shift_), table_));
+    }
+    --left_;
+  }
+  [[gnu::always_inline]] bool advance() {
+    if (row_ + 1 >= end_row_) return false;
+    ++row_;
+    if (--groups_left_ == 0) {
+      groups_left_ = groups_;
+      writer_.next_row();
+      if (at_ == plane_end_) {
+        at_ = plane_;
+        shift_ = _mm512_add_epi16(shift_, _mm512_set1_epi16(plane_bits_));
+      }
+    }
+    begin_group();
+    return true;
+  }
+
+ private:
+  [[gnu::always_inline]] void begin_group() {
+    table_ = (*tables_)(row_);
+    left_ = group_parts_;
+  }
+
+  const AffineWords* tables_;
+  std::int64_t row_, end_row_;  // of scale and shift
+  std::int64_t groups_, groups_left_, group_parts_, left_ = 0;
+  short plane_bits_;
+  const std::uint8_t *plane_, *plane_end_, *at_ = nullptr;
+  __m512i table_, shift_;
+  cpu::Bf16PanelWriter writer_;
+};
+
+// Any other weight: one stretch, whose parts are whole rows.
+class RowPanel {
+ public:
+  RowPanel(const LinearArgs& a, std::int64_t output, std::int64_t outputs,
+           const cpu::Bf16Panel& panel, std::uint16_t* spare)
+      : a_(&a), panel_(panel), spare_(spare), output_(output), outputs_(outputs) {}
+  std::int64_t left() const { return outputs_ - done_; }
+  [[gnu::noinline]] void part() {
+    std::uint16_t* to = panel_.row(done_);
+    const LinearArgs& a = *a_;
+    decode_words(a, output_ + done_, 0, a.inputs,
+                 [this](std::int64_t i, __m512i words, std::int64_t n) {
+                   _mm512_mask_storeu_epi16(spare_ + i, word_mask(n), words);
+                 });
+    for (std::int64_t k = 0; k < a.inputs; k += 32, to += cpu::Bf16Panel::kStride)
+      _mm512_store_si512(to, _mm512_maskz_loadu_epi16(word_mask(a.inputs - k), spare_ + k));
+    ++done_;
+  }
+  bool advance() { return false; }
+
+ private:
+  const LinearArgs* a_;
+  cpu::Bf16Panel panel_;
+  std::uint16_t* spare_;  // a row: its groups need not begin at steps
+  std::int64_t output_, outputs_, done_ = 0;
+};
+
+// -- the path
+// --------------------------------------------------------------------------------------- Memory of
+// a run, and the row that weights of any other shape are decoded through.
+inline std::int64_t bf16_panel_scratch_bytes(const LinearArgs& a) {
+  return cpu::bf16_panels_bytes(panel_tokens(a)) + cpu::bf16_steps(a.inputs) * 64;
 }
 
-// The bytes of outputs [output, output + count), as far as they lie together.
-inline cpu::Bf16Ahead bytes_ahead(const LinearArgs& a, std::int64_t output, std::int64_t count) {
-  if (count <= 0) return {};
-  const Matrix& m = a.weight;
-  const std::uint8_t* from = find_piece(a, output, 0, 1).bytes;
-  const std::int64_t left = m.data + m.packed_rows() * m.columns - from;
-  return {from, count * a.inputs < left ? count * a.inputs : left};
+template <class MakeDecoder>
+inline void bf16_panel_product(const LinearArgs& a, std::int64_t begin, std::int64_t end,
+                               void* scratch, MakeDecoder&& decoder) {
+  const auto store = [&](std::int64_t output, std::int64_t outputs) {
+    struct Scales {
+      alignas(64) float of[cpu::kBf16PanelRows];
+    } scales;
+    for (std::int64_t r = 0; r < outputs; ++r) scales.of[r] = output_scale(a, output + r);
+    return [&a, output, outputs, scales](std::int64_t token, const float* values) {
+      alignas(64) float scaled[cpu::kBf16PanelRows];
+      for_each_vector(outputs, [&](std::int64_t i, int n) {
+        store_part(scaled + i, load_part(values + i, n) * load_part(scales.of + i, n), n);
+      });
+      write_outputs(a, token, output, outputs, scaled);
+    };
+  };
+  cpu::bf16_panels(panel_tokens(a), begin, end, scratch, decoder, store);
 }
 
 inline void bf16_panel_run(const LinearArgs& a, std::int64_t begin, std::int64_t end,
                            void* scratch) {
   const cpu::Bf16Tokens tokens = panel_tokens(a);
-  auto* memory = static_cast<std::uint8_t*>(scratch);
-  const cpu::Bf16Panel panel = {reinterpret_cast<std::uint16_t*>(memory), tokens.steps};
-  std::uint8_t* const sums = memory + cpu::Bf16Panel::bytes(a.inputs);
-  auto* spare = reinterpret_cast<std::uint16_t*>(sums + cpu::kBf16SumsBytes);
-  const std::int64_t panel_rows = cpu::bf16_panel_rows(a.inputs);
-  const auto rows_from = [&](std::int64_t output) {
-    return a.outputs - output < panel_rows ? a.outputs - output : panel_rows;
+  const std::int64_t at_once = cpu::bf16_rows_at_once(tokens);
+  const auto run = [&](auto&& decoder) {
+    bf16_panel_product(a, begin * at_once, end * at_once < a.outputs ? end * at_once : a.outputs,
+                       scratch, decoder);
   };
-  for (std::int64_t item = begin; item < end; ++item) {
-    const std::int64_t output = item * panel_rows, rows = rows_from(output);
-    alignas(64) float scales[cpu::kBf16PanelRows];
-    for (std::int64_t r = 0; r < rows; ++r) {
-      bf16_panel_row(a, output + r, panel, r, spare);
-      scales[r] = output_scale(a, output + r);
-    }
-    // Rows that fill the last group: any do that can be read.
-    for (std::int64_t r = rows; r % cpu::kBf16GroupRows; ++r)
-      bf16_panel_row(a, output, panel, r, spare);
-    const auto store = [&](std::int64_t token, const float* values) {
-      alignas(64) float scaled[cpu::kBf16PanelRows];
-      for_each_vector(rows, [&](std::int64_t i, int n) {
-        store_part(scaled + i, load_part(values + i, n) * load_part(scales + i, n), n);
-      });
-      write_outputs(a, token, output, rows, scaled);
-    };
-    cpu::bf16_product(tokens, panel, rows, bytes_ahead(a, output + rows, rows_from(output + rows)),
-                      sums, store);
+  using Panel = cpu::Bf16Panel;
+  const bool whole_parts = a.weight.columns % kPartColumns == 0;
+  if (a.weight.qtype == QType::int8 && whole_parts)
+    return run([&](std::int64_t output, std::int64_t outputs, const Panel& panel) {
+      return BytePanel<true>(a, output, outputs, panel);
+    });
+  if (is_float8(a.weight.qtype) && whole_parts)
+    return run([&](std::int64_t output, std::int64_t outputs, const Panel& panel) {
+      return BytePanel<false>(a, output, outputs, panel);
+    });
+  if (is_affine(a.weight.qtype) && streams_are_whole(a) && whole_parts) {
+    const AffineWords tables(a.weight);
+    return run([&](std::int64_t output, std::int64_t outputs, const Panel& panel) {
+      return AffinePanel(a, tables, output, outputs, panel);
+    });
   }
+  auto* spare = reinterpret_cast<std::uint16_t*>(static_cast<std::uint8_t*>(scratch) +
+                                                 cpu::bf16_panels_bytes(tokens));
+  run([&](std::int64_t output, std::int64_t outputs, const Panel& panel) {
+    return RowPanel(a, output, outputs, panel, spare);
+  });
 }
 
 inline const LinearPath kBf16PanelPath = {
@@ -93,7 +220,9 @@ inline const LinearPath kBf16PanelPath = {
     [](const LinearArgs& a) { return cpu::Bf16Tokens::bytes(a.tokens, a.inputs); },
     [](const LinearArgs& a) { return a.tokens; },
     bf16_panel_stage,
-    [](const LinearArgs& a) { return ceil_div(a.outputs, cpu::bf16_panel_rows(a.inputs)); },
+    [](const LinearArgs& a) {
+      return ceil_div(a.outputs, cpu::bf16_rows_at_once(panel_tokens(a)));
+    },
     bf16_panel_scratch_bytes,
     bf16_panel_run};
 

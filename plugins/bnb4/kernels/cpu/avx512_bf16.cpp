@@ -88,63 +88,66 @@ void stage_tokens(const StageArgs& args, int64_t row_begin, int64_t row_end) {
   }
 }
 
-// A block of a row: its bytes by its sixteen values, twice in `lookup`.
-uint16_t* decode_block(const uint8_t* packed, int64_t blocksize, __m512i lookup, uint16_t* out) {
-  for (int64_t i = 0; i < blocksize; i += kSplitGroup) {
+// Decodes rows of a weight: packed bytes and scales of consecutive rows lie together.
+class PanelDecoder {
+ public:
+  PanelDecoder(const PackedMatrix& weight, int64_t row, int64_t rows, const Bf16Panel& panel)
+      : codes_(code_table(weight.type)),
+        packed_(weight.packed + row * weight.columns / 2),
+        scales_(weight.absmax + (row * weight.columns / weight.blocksize - weight.first_block)),
+        block_shift_(__builtin_ctzll(static_cast<uint64_t>(weight.blocksize / kSplitGroup))),
+        row_parts_(weight.columns / kSplitGroup),
+        end_(rows * row_parts_),
+        row_end_(rows > 0 ? row_parts_ : 0),
+        writer_(panel) {}
+  int64_t left() const { return row_end_ - at_; }
+  [[gnu::always_inline]] void part() {
+    const uint8_t* packed = packed_ + at_ * (kSplitGroup / 2);
+    _mm_prefetch(reinterpret_cast<const char*>(packed + kAhead), _MM_HINT_T0);
     __m512i even, odd;
-    Avx512Bf16::decode(lookup, packed + i / 2, &even, &odd);
-    _mm512_store_si512(out, even);
-    _mm512_store_si512(out + Bf16Panel::kStride, odd);
-    out += 2 * Bf16Panel::kStride;
+    Avx512Bf16::decode(Avx512Bf16::lookup(_mm512_loadu_ps(codes_), scales_[at_ >> block_shift_]),
+                       packed, &even, &odd);
+    writer_.put(even);
+    writer_.put(odd);
+    ++at_;
   }
-  return out;
-}
-
-void decode_row(const PackedMatrix& weight, __m512 codes, int64_t row, uint16_t* out) {
-  const int64_t blocks = weight.columns / weight.blocksize, block_bytes = weight.blocksize / 2;
-  const float* scales = weight.absmax + (row * blocks - weight.first_block);
-  const uint8_t* packed = weight.packed + row * blocks * block_bytes;
-  int64_t block = 0;
-  for (; block + 2 <= blocks; block += 2, packed += 2 * block_bytes) {
-    const __m512bh pair =
-        _mm512_cvtne2ps_pbh(_mm512_mul_ps(codes, _mm512_set1_ps(scales[block + 1])),
-                            _mm512_mul_ps(codes, _mm512_set1_ps(scales[block])));
-    const auto values = reinterpret_cast<const __m512i&>(pair);
-    out = decode_block(packed, weight.blocksize, _mm512_shuffle_i64x2(values, values, 0x44), out);
-    out = decode_block(packed + block_bytes, weight.blocksize,
-                       _mm512_shuffle_i64x2(values, values, 0xee), out);
+  [[gnu::always_inline]] bool advance() {
+    if (row_end_ == end_) return false;
+    row_end_ += row_parts_;
+    writer_.next_row();
+    return true;
   }
-  if (block < blocks)
-    decode_block(packed, weight.blocksize, Avx512Bf16::lookup(codes, scales[block]), out);
-}
 
-int64_t panel_scratch_bytes(int64_t, int64_t columns) {
-  return Bf16Panel::bytes(columns) + quanthost::cpu::kBf16SumsBytes;
+ private:
+  static constexpr int64_t kAhead = 4096;  // bytes
+
+  const float* codes_;  // in memory: a product needs all registers
+  const uint8_t* packed_;
+  const float* scales_;
+  int block_shift_;  // parts of a block, as a power of two
+  int64_t row_parts_, end_, row_end_;
+  int64_t at_ = 0;
+  quanthost::cpu::Bf16PanelWriter writer_;
+};
+
+int64_t panel_scratch_bytes(int64_t batch, int64_t columns) {
+  return quanthost::cpu::bf16_panels_bytes(tokens_at(nullptr, batch, columns));
 }
 
 void run_panels(const LinearArgs& args, int64_t begin, int64_t end, void* scratch) {
   const PackedMatrix& weight = args.weight;
-  const Bf16Tokens tokens = tokens_at(args.input, args.batch, weight.columns);
-  const Bf16Panel panel = {static_cast<uint16_t*>(scratch), tokens.steps};
-  void* sums = static_cast<uint8_t*>(scratch) + Bf16Panel::bytes(weight.columns);
-  const __m512 codes = Avx512Bf16::codes(weight.type);
-  const int64_t panel_rows = quanthost::cpu::bf16_panel_rows(weight.columns);
-  for (int64_t row = begin; row < end; row += panel_rows) {
-    const int64_t rows = end - row < panel_rows ? end - row : panel_rows;
-    for (int64_t r = 0; r < rows; ++r) decode_row(weight, codes, row + r, panel.row(r));
-    // Rows that fill the last group: any that can be read do.
-    for (int64_t r = rows; r % quanthost::cpu::kBf16GroupRows; ++r)
-      decode_row(weight, codes, row, panel.row(r));
-    const int64_t after = end - row - rows < panel_rows ? end - row - rows : panel_rows;
-    const quanthost::cpu::Bf16Ahead ahead(weight.packed + (row + rows) * weight.columns / 2,
-                                          after * weight.columns / 2);
-    const auto store = [&](int64_t token, const float* values) {
+  const auto decoder = [&](int64_t row, int64_t rows, const Bf16Panel& panel) {
+    return PanelDecoder(weight, row, rows, panel);
+  };
+  const auto store = [&](int64_t row, int64_t rows) {
+    return [&args, row, rows](int64_t token, const float* values) {
       for (int64_t r = 0; r < rows; r += 16)
         store_sixteen(args, token, row + r, rows - r < 16 ? rows - r : 16,
                       _mm512_load_ps(values + r));
     };
-    quanthost::cpu::bf16_product(tokens, panel, rows, ahead, sums, store);
-  }
+  };
+  quanthost::cpu::bf16_panels(tokens_at(args.input, args.batch, weight.columns), begin, end,
+                              scratch, decoder, store);
 }
 
 constexpr LinearKernel kPanels = {

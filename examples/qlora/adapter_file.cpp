@@ -33,6 +33,7 @@ void save_adapters(const std::filesystem::path& directory, const std::vector<Ada
     tensors.emplace_back(prefix + ".lora_B.weight", adapter.layer->b());
   }
   std::vector<TensorDeclaration> declarations;
+  declarations.reserve(tensors.size());
   for (const auto& [name, tensor] : tensors)
     declarations.push_back({name, to_dtype(tensor.scalar_type()), tensor.sizes().vec()});
   AtomicOutput output(directory, OutputKind::kDirectory);

@@ -52,6 +52,7 @@ CpuDynamicEncoder::CpuDynamicEncoder(const float* map) {
 uint8_t CpuDynamicEncoder::encode(float value) const {
   // A NaN becomes -1, as std::clamp's comparisons leave it no other place.
   const float clamped = value > 1.0f ? 1.0f : (value > -1.0f ? value : -1.0f);
+  // bitsandbytes' own rounding, to the bit. NOLINTNEXTLINE(bugprone-incorrect-roundings)
   return code_of_step_[static_cast<uint16_t>((clamped + 1.0f) * 0.5f * 65535.0f + 0.5f)];
 }
 

@@ -1,4 +1,6 @@
 // What the quantizer decides before a model exists: can it run here, in which type, and where.
+#include <algorithm>
+
 #include "plugins/bnb4/quantizer/quantizer.hpp"
 
 namespace quanthost::bnb4 {
@@ -54,17 +56,17 @@ void Bnb4Quantizer::check_offload(const qh::DeviceMap& map) const {
   bool all_cpu = true;
   for (const auto& [module, device] : map) all_cpu = all_cpu && device == "cpu";
   if (all_cpu) return;
-  for (const auto& [module, device] : map) {
-    if (device != "cpu" && device != "disk") continue;
-    bool skipped = false;
-    for (const std::string& name : modules_to_not_convert) skipped = skipped || name == module;
-    if (skipped) continue;
-    throw qh::Error(QH_ERR_VALUE,
-                    "the device map puts '" + module + "' on " + device +
-                        ", where 4-bit weights cannot be offloaded to",
-                    "make room on the GPU, or set llm_int8_enable_fp32_cpu_offload to keep such "
-                    "modules unquantized");
-  }
+  const auto stranded = std::find_if(map.begin(), map.end(), [this](const auto& entry) {
+    const auto& [module, device] = entry;
+    return (device == "cpu" || device == "disk") &&
+           std::count(modules_to_not_convert.begin(), modules_to_not_convert.end(), module) == 0;
+  });
+  if (stranded == map.end()) return;
+  throw qh::Error(QH_ERR_VALUE,
+                  "the device map puts '" + stranded->first + "' on " + stranded->second +
+                      ", where 4-bit weights cannot be offloaded to",
+                  "make room on the GPU, or set llm_int8_enable_fp32_cpu_offload to keep such "
+                  "modules unquantized");
 }
 
 // The checkpoint's own type stays: quantizing from another one would change the codes.

@@ -28,7 +28,8 @@ void Linear4bit::set_param(const qh::Exec& exec, std::string_view name, qh::Tens
   if (name == "bias" && shape_.has_bias) {
     expect(value.view().shape() == std::vector<int64_t>{shape_.out_features}, name,
            std::to_string(shape_.out_features) + " values", value);
-    bias_ = on_device(exec, exec.converted(std::move(value), value.view().dtype()));
+    const qh::Dtype dtype = value.view().dtype();
+    bias_ = on_device(exec, exec.converted(std::move(value), dtype));
     return;
   }
   set_stored(exec, name, std::move(value));

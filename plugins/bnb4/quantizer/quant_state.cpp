@@ -66,7 +66,7 @@ class FlatObject {
       if (text_[at_] == '\\') refuse("it holds an escaped string");
       ++at_;
     }
-    const std::string result(text_.substr(begin, at_ - begin));
+    std::string result(text_.substr(begin, at_ - begin));
     expect('"');
     return result;
   }

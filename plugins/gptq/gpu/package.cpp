@@ -67,6 +67,7 @@ qh_status sort_rows(qh_package* self, const qh_exec* exec, const qh_gptq_weight*
     check_group_index(groups, w.groups);
     const std::vector<std::int32_t> order = rows_by_group(groups, w.groups);
     std::vector<std::int32_t> sorted;
+    sorted.reserve(order.size());
     for (std::int32_t row : order) sorted.push_back(groups[static_cast<std::size_t>(row)]);
     device_copy(stream, input_order, order);
     device_copy(stream, g_idx, sorted);

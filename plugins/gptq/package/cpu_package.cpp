@@ -2,6 +2,7 @@
 #include "package/cpu_package.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "format.hpp"
@@ -9,6 +10,15 @@
 
 namespace quanthost::gptq {
 namespace {
+
+constexpr std::size_t kLine = 64;  // bytes of a cache line and of the widest vectors
+
+// The first line of a scratch that was asked for with kLine bytes to spare.
+void* first_line(const qh::Scratch& scratch) {
+  void* start = scratch.as<char>();
+  std::size_t spare = kLine;
+  return std::align(kLine, 1, start, spare);
+}
 
 template <typename Body>
 qh_status on_package(qh_package* self, Body&& body) noexcept {
@@ -105,9 +115,8 @@ void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& produ
   a.run_count = static_cast<std::int64_t>(runs.size());
   const std::int64_t pairs = ceil_div(w.inputs, kSlab) * a.rows * (kSlab / 2);
   const std::int64_t sums = a.run_count * a.rows;
-  const qh::Scratch scratch(*abi, static_cast<std::uint64_t>((pairs + sums) * 4 + 64));
-  const auto start = reinterpret_cast<std::uintptr_t>(scratch.as<char>());
-  a.pairs = reinterpret_cast<std::uint32_t*>((start + 63) / 64 * 64);
+  const qh::Scratch scratch(*abi, static_cast<std::uint64_t>((pairs + sums) * 4) + kLine);
+  a.pairs = static_cast<std::uint32_t*>(first_line(scratch));
   a.sums = reinterpret_cast<float*>(a.pairs + pairs);
   const qh::Exec exec(p.host, abi);
   const PairProduct& kernel = *p.kernels.pairs;
@@ -148,9 +157,8 @@ qh_status add_to_hessian(qh_package* self, const qh_exec* abi, qh_dtype dtype, c
     check_hessian(a);
     const bool pairs = p.kernels.bf16_hessian && a.type == FloatType::bf16;
     const HessianProduct& product = pairs ? *p.kernels.bf16_hessian : *p.kernels.hessian;
-    const qh::Scratch scratch(*abi, static_cast<std::uint64_t>(product.staged_bytes(a) + 64));
-    const auto start = reinterpret_cast<std::uintptr_t>(scratch.as<char>());
-    a.staged = reinterpret_cast<void*>((start + 63) / 64 * 64);
+    const qh::Scratch scratch(*abi, static_cast<std::uint64_t>(product.staged_bytes(a)) + kLine);
+    a.staged = first_line(scratch);
     const qh::Exec exec(p.host, abi);
     exec.parallel_for(ceil_div(columns, product.panel), 1,
                       [&](std::int64_t begin, std::int64_t end) { product.stage(a, begin, end); });

@@ -106,6 +106,7 @@ const InputGroups& BlockSolver::groups_of_block(std::uint64_t block,
   const std::string prefix = run_.block_name(block) + ".";
   const std::vector<std::string> layers = flat(subsets);
   std::vector<std::string> kind;
+  kind.reserve(layers.size());
   for (const std::string& layer : layers) kind.push_back(layer.substr(prefix.size()));
   auto known = known_groups_.find(kind);
   if (known == known_groups_.end()) {
@@ -116,7 +117,7 @@ const InputGroups& BlockSolver::groups_of_block(std::uint64_t block,
   }
   groups_ = known->second;
   for (auto& group : groups_)
-    for (std::string& name : group) name = prefix + name;
+    for (std::string& name : group) name.insert(0, prefix);
   return groups_;
 }
 

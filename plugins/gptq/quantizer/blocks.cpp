@@ -70,7 +70,8 @@ std::vector<LayerSubset> subsets_of_block(const std::string& block,
     for (const LayerSubset& names : options.subsets) {
       LayerSubset& subset = subsets.emplace_back();
       for (const std::string& name : names) {
-        const std::string full = block + "." + name;
+        std::string full = block;
+        full.append(".").append(name);
         if (std::find(layers.begin(), layers.end(), full) != layers.end()) subset.push_back(full);
       }
       if (subset.empty()) subsets.pop_back();

@@ -67,7 +67,7 @@ class Calibration {
   std::vector<SolvedLayer> solve_or_resume(std::size_t block) {
     const std::string key = "block." + std::to_string(block);
     if (const auto kept = run_.journal_read(exec_, key)) {
-      const std::vector<SolvedLayer> solved = solved_block(*kept);
+      std::vector<SolvedLayer> solved = solved_block(*kept);
       for (const SolvedLayer& layer : solved) {
         write_weight(exec_, model_, module_of(layer), dense_values(layer.packed));
         report(layer.report);

@@ -51,6 +51,7 @@ std::vector<std::uint8_t> to_bytes(const std::vector<SolvedLayer>& block) {
   }
   const std::string text = layers.dump();
   std::vector<std::uint8_t> out;
+  out.reserve(8 + text.size());
   for (int byte = 0; byte < 8; ++byte)
     out.push_back(static_cast<std::uint8_t>(text.size() >> 8 * byte));
   append(out, std::vector<char>(text.begin(), text.end()));

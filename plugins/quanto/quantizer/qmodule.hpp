@@ -10,7 +10,7 @@ namespace quanthost::quanto {
 class QModule : public qh::Module {
  public:
   QModule(const qh::Host& host, KernelPackages& packages, Activations activations)
-      : qh::Module(host), packages_(packages), activations_(std::move(activations)) {}
+      : qh::Module(host), packages_(packages), activations_(activations) {}
 
   virtual MapEntry map_entry() const = 0;
   Activations& activations() { return activations_; }

@@ -62,7 +62,8 @@ void WeightedModule::set_param(const qh::Exec& exec, std::string_view name, qh::
     throw Error(QH_ERR_VALUE, "'" + std::string(name) + "' has shape " +
                                   shape_text(value.view().shape()) + "; this layer has " +
                                   shape_text(shape));
-  (is_weight ? dense_ : bias_) = exec.converted(std::move(value), value.view().dtype());
+  const qh::Dtype dtype = value.view().dtype();
+  (is_weight ? dense_ : bias_) = exec.converted(std::move(value), dtype);
 }
 
 qh::Tensor WeightedModule::get_param(const qh::Exec& exec, std::string_view name) {

@@ -49,18 +49,27 @@ Stack::Stack() : bytes_(kStackBytes) {
 
 Stack::~Stack() { munmap(mapping_, static_cast<std::size_t>(bottom_ - mapping_) + bytes_); }
 
+Fiber::~Fiber() {
+  leaving_ = true;
+  if (inside_) resume();
+#if defined(__SANITIZE_THREAD__)
+  if (inside_tsan_ != nullptr) __tsan_destroy_fiber(inside_tsan_);
+#endif
+}
+
 void Fiber::start(std::function<void()> body) {
+  body_ = std::move(body);
+  ended_ = false;
+  if (inside_) return;
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(stack_.bottom(), stack_.bytes());
 #endif
 #if defined(__SANITIZE_THREAD__)
   inside_tsan_ = __tsan_create_fiber(0);
 #endif
-  body_ = std::move(body);
-  ended_ = false;
   inside_ = boost::context::fiber(std::allocator_arg, Lend{&stack_},
                                   [this](boost::context::fiber&& outside) {
-                                    enter(std::move(outside));
+                                    run_bodies(std::move(outside));
                                     return std::move(outside_);
                                   });
 }
@@ -79,9 +88,6 @@ void Fiber::resume() {
   __sanitizer_finish_switch_fiber(mine, nullptr, nullptr);
 #endif
   static_cast<void>(mine);
-#if defined(__SANITIZE_THREAD__)
-  if (ended_) __tsan_destroy_fiber(std::exchange(inside_tsan_, nullptr));
-#endif
 }
 
 void Fiber::suspend() {
@@ -90,12 +96,17 @@ void Fiber::suspend() {
   after_switch();
 }
 
-void Fiber::enter(boost::context::fiber&& outside) {
+// Between two bodies it waits suspended: to make a context anew for each thread of each block would
+// cost more than many bodies, and under ThreadSanitizer most of the time.
+void Fiber::run_bodies(boost::context::fiber&& outside) {
   after_switch();
   outside_ = std::move(outside);
-  body_();
-  body_ = nullptr;
-  ended_ = true;
+  while (!leaving_) {
+    body_();
+    body_ = nullptr;
+    ended_ = true;
+    suspend();
+  }
   before_switch(true, outside_bottom_, outside_bytes_);
 }
 

@@ -8,7 +8,7 @@
 
 namespace quanthost::gpu::emulated {
 
-// A stack that is kept when its fiber ends, for the next one. A guard page lies below it.
+// A guard page lies below it.
 class Stack {
  public:
   Stack();
@@ -25,17 +25,22 @@ class Stack {
   std::size_t bytes_;
 };
 
-// Runs a function on a stack of its own, in turns with the thread that resumes it. `body` must not
-// throw.
+// Runs functions on a stack of its own, one after the other, in turns with the thread that resumes
+// it. `body` must not throw, and has to end before the next one is started or the fiber destroyed.
 class Fiber {
  public:
+  Fiber() = default;
+  ~Fiber();
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
   void start(std::function<void()> body);
   void resume();   // from outside: runs the body until it suspends or ends
   void suspend();  // from inside: goes back to resume()
   bool ended() const { return ended_; }
 
  private:
-  void enter(boost::context::fiber&& outside);
+  void run_bodies(boost::context::fiber&& outside);
   void before_switch(bool leaving_for_good, const void* bottom, std::size_t bytes);
   void after_switch();
 
@@ -49,6 +54,7 @@ class Fiber {
   void* inside_tsan_ = nullptr;
   void* outside_tsan_ = nullptr;
   bool ended_ = true;
+  bool leaving_ = false;
 };
 
 }  // namespace quanthost::gpu::emulated

@@ -22,7 +22,7 @@ inline void expect_large_result([[maybe_unused]] void* data, [[maybe_unused]] st
   const std::uintptr_t begin = (address + kPage - 1) / kPage * kPage,
                        end = (address + static_cast<std::uintptr_t>(bytes)) / kPage * kPage;
   // A system that has no such pages refuses, and nothing is lost.
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  ::madvise(static_cast<char*>(data) + (begin - address), end - begin, MADV_HUGEPAGE);
 #endif
 }
 

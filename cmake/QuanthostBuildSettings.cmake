@@ -60,8 +60,8 @@ if(QUANTHOST_SANITIZE)
   set(QUANTHOST_KERNEL_OPTIMIZATION -O1)
 endif()
 
-# LibTorch's headers take about 14 seconds of a file's compilation: the libraries read them once, into `name`, and load them from
-# there. A file must include what it needs all the same (QUANTHOST_UNITY says how that is looked at).
+# Some headers take most of a file's compilation (LibTorch's about 14 seconds): they are read once, into a target, and loaded from
+# there by those that share them. A file must include what it needs all the same (QUANTHOST_UNITY says how that is looked at).
 function(quanthost_torch_headers name)
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp CONTENT "// Only its precompiled headers are used.\n")
   add_library(${name} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
@@ -73,5 +73,7 @@ function(quanthost_share_headers target name)
   # Clang is used for the fuzzers alone, which have none of LibTorch.
   if(TARGET ${name} AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_precompile_headers(${target} REUSE_FROM ${name})
+    # Headers compiled for a library (-fPIC) are not those of a program (-fPIE). -O may differ.
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
   endif()
 endfunction()

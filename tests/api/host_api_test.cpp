@@ -9,16 +9,18 @@
 #include <set>
 #include <thread>
 
+#include "tests/folders.hpp"
+
 namespace {
 
 namespace fs = std::filesystem;
 using namespace quanthost;
 
-const fs::path kModel = fs::path(QH_TEST_BINARY_DIR) / "tests/api/tiny_model";
+const fs::path kModel = fs::path(quanthost::test::build_folder()) / "tests/api/tiny_model";
 
 HostOptions host_options() {
   HostOptions options;
-  options.plugin_paths = {fs::path(QH_TEST_BINARY_DIR) / "plugins"};
+  options.plugin_paths = {fs::path(quanthost::test::build_folder()) / "plugins"};
   options.trust = "off";
   options.use_cache = false;
   options.isolate_first_use = false;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "host/conformance/suite.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -10,7 +11,7 @@ class Bnb4Plugins : public testing::TestWithParam<const char*> {};
 
 TEST_P(Bnb4Plugins, PassTheWholeSuite) {
   std::string failures;
-  const std::string path = std::string(QH_TEST_BINARY_DIR) + "/plugins/" + GetParam() + ".so";
+  const std::string path = test::built_plugin(GetParam());
   const SuiteResult result = run_suite(path, {}, [&](const CaseResult& r) {
     if (r.outcome == Outcome::kFailed || r.outcome == Outcome::kCrashed)
       failures += r.name + ": " + r.detail + "\n";

@@ -9,13 +9,15 @@
 
 #include <string>
 
+#include "tests/folders.hpp"
+
 namespace quanthost::test {
 
 class PackageLibrary {
  public:
   // kind: "cpu", "emulated"…; the library lies among the built plugins.
   explicit PackageLibrary(const std::string& kind) {
-    const std::string path = std::string(QH_TEST_BINARY_DIR) + "/plugins/qh_bnb4_" + kind + ".so";
+    const std::string path = built_plugin("qh_bnb4_" + kind);
     library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library_) {
       last_error = dlerror();

@@ -10,6 +10,7 @@
 #include "host/conformance/mock_load.hpp"
 #include "quanthost/plugin/error.hpp"
 #include "tests/bnb4/package_library.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -39,12 +40,12 @@ MockPackage bare(const std::string& version) {
 }
 
 Subject make_subject(const std::string& version = "0.50.2") {
-  const std::string path = std::string(QH_TEST_SOURCE_DIR) + "/plugins/bnb4/quantizer/plugin.yaml";
+  const std::string path = test::source_folder() + "/plugins/bnb4/quantizer/plugin.yaml";
   std::ostringstream yaml;
   yaml << std::ifstream(path).rdbuf() << "\nabi: \"" << QH_ABI_MAJOR << "." << QH_ABI_MINOR
        << "\"\n";
   Subject subject;
-  subject.path = std::string(QH_TEST_BINARY_DIR) + "/plugins/qh_bnb4.so";
+  subject.path = test::built_plugin("qh_bnb4");
   subject.manifest = Manifest::parse(yaml.str(), path);
   subject.packages = {{"bitsandbytes", bitsandbytes(version)}, {"accelerate", bare("1.15.0")}};
   return subject;

@@ -10,6 +10,7 @@
 #include "host/base/error.hpp"
 #include "host/checkpoint/float_bits.hpp"
 #include "host/checkpoint/safetensors_file.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost {
 namespace {
@@ -17,8 +18,8 @@ namespace {
 class GgmlTypeTest : public ::testing::TestWithParam<GgmlType> {};
 
 TEST_P(GgmlTypeTest, DequantizesToTheBitsOfTheReference) {
-  const auto golden =
-      SafetensorsFile::open(QH_TEST_SOURCE_DIR "/tests/checkpoint/golden/ggml_blocks.safetensors");
+  const auto golden = SafetensorsFile::open(test::source_folder() +
+                                            "/tests/checkpoint/golden/ggml_blocks.safetensors");
   const std::string name(info_of(GetParam()).name);
   const auto blocks = golden.view(*golden.find(name + ".blocks"));
   const auto expected = golden.view(*golden.find(name + ".values"));

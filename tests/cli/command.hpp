@@ -13,6 +13,7 @@
 #include <string>
 
 #include "host/base/json.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::test {
 
@@ -61,7 +62,7 @@ class Command {
                        "QUANTHOST_PLUGIN_SYSTEM_PATH=/nonexistent QUANTHOST_PLUGIN_PATH='" +
                        plugins().string() + "'";
     for (const auto& [name, value] : environment) line += " " + name + "='" + value + "'";
-    line += " " QH_TEST_BINARY_DIR "/bin/quanthost " + arguments + " >'" + out.string() + "' 2>'" +
+    line += " " + build_folder() + "/bin/quanthost " + arguments + " >'" + out.string() + "' 2>'" +
             err.string() + "'";
     const int status = std::system(line.c_str());
     Outcome outcome;

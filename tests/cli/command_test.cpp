@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/folders.hpp"
+
 namespace quanthost::test {
 namespace {
 
@@ -10,7 +12,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 void drop(const Command& command) {
-  fs::copy_file(QH_TEST_BINARY_DIR "/tests/cli_plugins/quantizer.so",
+  fs::copy_file(build_folder() + "/tests/cli_plugins/quantizer.so",
                 command.plugins() / "quantizer.so");
 }
 
@@ -40,7 +42,7 @@ TEST(PluginsList, ShowsADroppedPluginAtOnce) {
 TEST(PluginsInspect, ReadsAFileOutsideOfTheSearchPath) {
   const Command command;
   const Outcome outcome =
-      command.run("plugins inspect " QH_TEST_BINARY_DIR "/tests/cli_plugins/quantizer.so");
+      command.run("plugins inspect " + build_folder() + "/tests/cli_plugins/quantizer.so");
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("test.quantizer"), HasSubstr("requires kernels>=0.39.0")));

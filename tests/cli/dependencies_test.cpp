@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/cli/command.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::test {
 namespace {
@@ -11,7 +12,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 void put(const Command& command, const std::string& name) {
-  fs::copy_file(QH_TEST_BINARY_DIR "/tests/cli_plugins/" + name + ".so",
+  fs::copy_file(build_folder() + "/tests/cli_plugins/" + name + ".so",
                 command.plugins() / (name + ".so"));
 }
 

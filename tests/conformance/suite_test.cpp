@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/folders.hpp"
+
 namespace quanthost::conformance {
 namespace {
 
@@ -19,10 +21,14 @@ SuiteResult run(const std::string& file, const std::string& filter = "") {
   return run_suite(file, options);
 }
 
+std::string broken_plugin(const std::string& fault) {
+  return test::build_folder() + "/tests/conformance/broken/broken_" + fault + ".so";
+}
+
 class Samples : public testing::TestWithParam<const char*> {};
 
 TEST_P(Samples, PassTheWholeSuite) {
-  const SuiteResult result = run(std::string(SAMPLE_DIR "/") + GetParam() + ".so");
+  const SuiteResult result = run(test::built_plugin(GetParam()));
   EXPECT_TRUE(result.conformant()) << testing::PrintToString(failing_cases(result));
   EXPECT_GT(result.count(Outcome::kPassed), 25u);
 }
@@ -39,8 +45,7 @@ void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.plugin; }
 class Faults : public testing::TestWithParam<Fault> {};
 
 TEST_P(Faults, AreCaughtByTheCaseThatNamesThem) {
-  const SuiteResult result =
-      run(std::string(BROKEN_DIR "/broken_") + GetParam().plugin + ".so", GetParam().caught_by);
+  const SuiteResult result = run(broken_plugin(GetParam().plugin), GetParam().caught_by);
   ASSERT_EQ(result.cases.size(), 1u);
   EXPECT_FALSE(result.conformant());
   EXPECT_NE(result.cases[0].detail.find(GetParam().detail), std::string::npos)
@@ -61,8 +66,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Suite, RefusesAFileThatIsNoPlugin) { EXPECT_ANY_THROW(run("/dev/null")); }
 
 TEST(Suite, WritesJUnitThatNamesTheSeedAndTheFailures) {
-  const SuiteResult result =
-      run(BROKEN_DIR "/broken_extra_symbol.so", "library.exports-one-symbol");
+  const SuiteResult result = run(broken_plugin("extra_symbol"), "library.exports-one-symbol");
   const std::string xml = to_junit(result);
   EXPECT_NE(xml.find("<property name=\"seed\" value=\"1\"/>"), std::string::npos);
   EXPECT_NE(xml.find("<failure message=\"it exports "), std::string::npos);

@@ -12,6 +12,7 @@
 
 #include "host/base/error.hpp"
 #include "host/devices/providers.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost {
 namespace {
@@ -19,9 +20,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-std::string fake(const char* name) {
-  return std::string(QH_TEST_BINARY_DIR) + "/tests/fake_" + name + ".so";
-}
+std::string fake(const char* name) { return test::build_folder() + "/tests/fake_" + name + ".so"; }
 
 int ask(const char* library, const char* question) {
   void* handle = dlopen(fake(library).c_str(), RTLD_NOW | RTLD_NOLOAD);

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <string>
 
+extern const char kFuzzCorpus[];  // the folder of seeds, from a generated file
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace quanthost {
@@ -14,7 +15,7 @@ namespace {
 
 TEST(FuzzSeeds, EndInAResultOrAnError) {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(QH_FUZZ_CORPUS)) {
+  for (const auto& entry : std::filesystem::directory_iterator(kFuzzCorpus)) {
     SCOPED_TRACE(entry.path().filename().string());
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -22,7 +23,7 @@ TEST(FuzzSeeds, EndInAResultOrAnError) {
         LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
     ++count;
   }
-  EXPECT_GT(count, 0) << "no seeds in " << QH_FUZZ_CORPUS;
+  EXPECT_GT(count, 0) << "no seeds in " << kFuzzCorpus;
 }
 
 }  // namespace

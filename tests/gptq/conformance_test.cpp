@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "host/conformance/suite.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -15,11 +16,13 @@ void expect_conformant(const char* plugin) {
   EXPECT_TRUE(result.conformant()) << failures;
 }
 
-TEST(GptqCpuPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_PROVIDER); }
+TEST(GptqCpuPlugin, PassesTheWholeSuite) { expect_conformant(test::built_plugin("qh_gptq_cpu")); }
 
-TEST(GptqEmulatedPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_EMULATED_PROVIDER); }
+TEST(GptqEmulatedPlugin, PassesTheWholeSuite) {
+  expect_conformant(test::built_plugin("qh_gptq_emulated"));
+}
 
-TEST(GptqPlugin, PassesTheWholeSuite) { expect_conformant(GPTQ_PLUGIN); }
+TEST(GptqPlugin, PassesTheWholeSuite) { expect_conformant(test::built_plugin("gptq")); }
 
 }  // namespace
 }  // namespace quanthost::conformance

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "algorithm/solver.hpp"
+#include "tests/folders.hpp"
 #include "tests/gptq/random_weight.hpp"
 #include "tests/quanto/serial_host.hpp"
 
@@ -25,7 +26,7 @@ struct Provider {
   qh_package* self = nullptr;
 
   Provider() {
-    const std::string path = QH_TEST_BINARY_DIR "/plugins/qh_gptq_emulated.so";
+    const std::string path = test::built_plugin("qh_gptq_emulated");
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) return;
     const auto entry = reinterpret_cast<qh_plugin_entry_fn>(dlsym(library, QH_ENTRY_SYMBOL));

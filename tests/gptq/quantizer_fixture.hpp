@@ -13,6 +13,7 @@
 #include "host/plugins/plugin_record.hpp"
 #include "quanthost/cpu/formats.hpp"
 #include "quanthost/plugin/host.hpp"
+#include "tests/folders.hpp"
 #include "tests/gptq/fake_calibration.hpp"
 
 namespace quanthost::gptq::testing {
@@ -30,19 +31,21 @@ inline MockPackage bare(const std::string& version) {
 
 // The CPU provider of this build under any version, and the host's optimum.
 inline Subject make_subject(const std::string& kernels = "0.7.1") {
-  Subject subject{GPTQ_PLUGIN, manifest_of(GPTQ_PLUGIN), 1, {}};
+  const std::string plugin = test::built_plugin("gptq");
+  Subject subject{plugin, manifest_of(plugin), 1, {}};
   subject.packages["optimum"] = bare("2.3.0");
-  subject.packages["auto_gptq"] = {
-      kernels,
-      [](std::string_view interface_id, std::string_view device, const void** table,
-         qh_package** self) -> qh_status {
-        const auto found =
-            LoadedPlugin::open(GPTQ_PROVIDER, manifest_of(GPTQ_PROVIDER))
-                .package("auto_gptq", std::string(interface_id), std::string(device));
-        *table = found.table;
-        *self = found.self;
-        return QH_OK;
-      }};
+  subject.packages["auto_gptq"] = {kernels,
+                                   [](std::string_view interface_id, std::string_view device,
+                                      const void** table, qh_package** self) -> qh_status {
+                                     const std::string provider = test::built_plugin("qh_gptq_cpu");
+                                     const auto found =
+                                         LoadedPlugin::open(provider, manifest_of(provider))
+                                             .package("auto_gptq", std::string(interface_id),
+                                                      std::string(device));
+                                     *table = found.table;
+                                     *self = found.self;
+                                     return QH_OK;
+                                   }};
   return subject;
 }
 

@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "tests/cli/command.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::test {
 
 inline fs::path hostile(const std::string& name) {
-  return fs::path(QH_TEST_BINARY_DIR "/tests/hostile_plugins") / (name + ".so");
+  return fs::path(build_folder()) / "tests/hostile_plugins" / (name + ".so");
 }
 
 inline void put(const Command& command, const std::string& name) {

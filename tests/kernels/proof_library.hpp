@@ -10,6 +10,7 @@
 
 #include "examples/kernels/proof_kernels.h"
 #include "host/plugins/plugin_host.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::testing {
 
@@ -33,7 +34,7 @@ class ProofLibrary {
   }
 
   static std::filesystem::path file_of(const std::string& target) {
-    return std::filesystem::path(QH_TEST_BINARY_DIR) / "plugins" /
+    return std::filesystem::path(test::build_folder()) / "plugins" /
            ("proof_kernels_" + target + ".so");
   }
   // Of a host that reads and writes nothing of the user's.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "quanthost/kernel/emulated_stream.h"
+#include "tests/folders.hpp"
 
 namespace quanthost::testing {
 namespace {
@@ -20,7 +21,7 @@ using ::testing::HasSubstr;
 
 // "wrong_twins.cuh:<line>" of each line that ends in the comment `// <name>`.
 std::vector<std::string> marked_lines(const std::string& name) {
-  std::ifstream file(std::string(QH_TEST_SOURCE_DIR) + "/examples/kernels/wrong_twins.cuh");
+  std::ifstream file(test::source_folder() + "/examples/kernels/wrong_twins.cuh");
   const std::string marker = "// " + name;
   std::vector<std::string> places;
   std::string line;

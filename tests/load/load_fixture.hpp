@@ -10,12 +10,13 @@
 #include "host/checkpoint/checkpoint_writer.hpp"
 #include "host/checkpoint/safetensors_writer.hpp"
 #include "host/load/save.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost {
 
 namespace fs = std::filesystem;
 
-inline const fs::path kGoldens = fs::path(QH_TEST_SOURCE_DIR) / "tests/model/goldens";
+inline const fs::path kGoldens = fs::path(test::source_folder()) / "tests/model/goldens";
 
 class LoadPipeline : public testing::Test {
  protected:
@@ -28,8 +29,8 @@ class LoadPipeline : public testing::Test {
   static PluginHost& plugins() {
     static PluginHost host([] {
       PluginHostOptions options;
-      options.plugin_paths = {fs::path(QH_TEST_BINARY_DIR) / "plugins",
-                              fs::path(QH_TEST_BINARY_DIR) / "tests/load_plugins"};
+      options.plugin_paths = {fs::path(test::build_folder()) / "plugins",
+                              fs::path(test::build_folder()) / "tests/load_plugins"};
       options.use_cache = false;
       options.probe_before_first_use = false;
       options.trust = TrustPolicy::kOff;

@@ -8,6 +8,7 @@
 
 #include "host/checkpoint/checkpoint_writer.hpp"
 #include "tests/cli/command.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::test {
 namespace {
@@ -20,7 +21,7 @@ constexpr int kLayers = 6;
 class GeneratedCheckpoint {
  public:
   GeneratedCheckpoint()
-      : path_(fs::path(QH_TEST_BINARY_DIR) / ("load-memory-" + std::to_string(::getpid()))) {
+      : path_(fs::path(build_folder()) / ("load-memory-" + std::to_string(::getpid()))) {
     fs::create_directories(path_);
     write_json_file(path_ / "config.json", {{"architectures", {"LlamaForCausalLM"}},
                                             {"model_type", "llama"},
@@ -84,8 +85,7 @@ class GeneratedCheckpoint {
 // Runs a verb in a process of its own and gives what it measured.
 Json measured(const std::string& arguments) {
   const Command command;
-  fs::copy_file(fs::path(QH_TEST_BINARY_DIR) / "plugins/absmax8.so",
-                command.plugins() / "absmax8.so");
+  fs::copy_file(built_plugin("absmax8"), command.plugins() / "absmax8.so");
   const Outcome outcome = command.run(arguments + " --method absmax8 --json");
   EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
   return outcome.json();
@@ -165,7 +165,7 @@ class LoadMemoryOf : public testing::TestWithParam<const char*> {
  protected:
   static fs::path model() {
     if (std::string_view(GetParam()) == "SmolLM2")
-      return fs::path(QH_TEST_SOURCE_DIR) / "models/smollm2";
+      return fs::path(source_folder()) / "models/smollm2";
     const char* const named = std::getenv("QUANTHOST_LARGE_CHECKPOINT");
     return named ? named : "";
   }

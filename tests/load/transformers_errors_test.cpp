@@ -1,5 +1,6 @@
 // The errors that transformers raises while it chooses, configures and loads with a quantizer: same
 // kind, same meaning.
+#include "tests/folders.hpp"
 #include "tests/load/load_fixture.hpp"
 
 namespace quanthost {
@@ -177,7 +178,7 @@ TEST_F(LoadPipeline, RaisesAnImportErrorForAMethodWhosePackagesNobodyProvides) {
     return std::nullopt;
   };
   fs::create_directories(folder_ / "plugins");
-  fs::copy_file(fs::path(QH_TEST_BINARY_DIR) / "plugins/qh_bnb4.so", folder_ / "plugins/bnb4.so");
+  fs::copy_file(test::built_plugin("qh_bnb4"), folder_ / "plugins/bnb4.so");
   PluginHost without_kernels(alone);
   const Error error = error_of(
       [&] { plan_load(without_kernels, options(kGoldens / "llama", "bitsandbytes_4bit")); });

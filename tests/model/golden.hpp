@@ -4,11 +4,12 @@
 #include <ATen/ATen.h>
 
 #include "host/model/weights.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::model {
 
 inline std::filesystem::path golden_folder(const std::string& name) {
-  return std::filesystem::path(QH_TEST_SOURCE_DIR) / "tests/model/goldens" / name;
+  return std::filesystem::path(test::source_folder()) / "tests/model/goldens" / name;
 }
 
 inline std::unique_ptr<Model> load_golden(const std::string& name,

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "host/plugins/yaml.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost {
 namespace {
@@ -19,7 +20,7 @@ TEST(SimpleYaml, ReadsEveryManifestOfThisProjectAsTheFullParserDoes) {
   int count = 0;
   for (const char* folder : {"plugins", "examples"}) {
     for (const auto& entry :
-         fs::recursive_directory_iterator(fs::path(QH_TEST_SOURCE_DIR) / folder)) {
+         fs::recursive_directory_iterator(fs::path(test::source_folder()) / folder)) {
       if (entry.path().extension() != ".yaml") continue;
       std::ifstream file(entry.path());
       const std::string text{std::istreambuf_iterator<char>(file), {}};

@@ -10,6 +10,7 @@
 
 #include "host/base/error.hpp"
 #include "host/base/json.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost {
 namespace {
@@ -50,20 +51,20 @@ void expect_agreement(const Json& golden) {
 }
 
 TEST(Version, AgreesWithPackagingOnTheGoldenFile) {
-  std::ifstream file(QH_TEST_SOURCE_DIR "/tests/plugins/golden/pep440.json");
+  std::ifstream file(test::source_folder() + "/tests/plugins/golden/pep440.json");
   const Json golden = Json::parse(file);
   ASSERT_GT(golden.at("constraints").size(), 50u);
   expect_agreement(golden);
 }
 
 TEST(Version, AgreesWithPackagingOnRandomOnes) {
-  const std::string python = QH_TEST_SOURCE_DIR "/.venv/bin/python";
+  const std::string python = test::source_folder() + "/.venv/bin/python";
   if (!std::filesystem::exists(python))
     GTEST_SKIP() << "there is no .venv with packaging; scripts/setup makes it";
   for (int seed : {1, 2, 3}) {
-    const std::string command =
-        python + " " QH_TEST_SOURCE_DIR "/tests/plugins/golden/make_pep440.py --seed " +
-        std::to_string(seed);
+    const std::string command = python + " " + test::source_folder() +
+                                "/tests/plugins/golden/make_pep440.py --seed " +
+                                std::to_string(seed);
     FILE* pipe = ::popen(command.c_str(), "r");
     ASSERT_NE(pipe, nullptr);
     std::string text;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "host/conformance/suite.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -10,14 +11,15 @@ class QuantoPlugins : public testing::TestWithParam<const char*> {};
 
 TEST_P(QuantoPlugins, PassTheWholeSuite) {
   std::string failures;
-  const SuiteResult result = run_suite(GetParam(), {}, [&](const CaseResult& r) {
-    if (r.outcome == Outcome::kFailed || r.outcome == Outcome::kCrashed)
-      failures += r.name + ": " + r.detail + "\n";
-  });
+  const SuiteResult result =
+      run_suite(test::built_plugin(GetParam()), {}, [&](const CaseResult& r) {
+        if (r.outcome == Outcome::kFailed || r.outcome == Outcome::kCrashed)
+          failures += r.name + ": " + r.detail + "\n";
+      });
   EXPECT_TRUE(result.conformant()) << failures;
 }
 
-INSTANTIATE_TEST_SUITE_P(Plugins, QuantoPlugins, testing::Values(QUANTO_PLUGIN, QUANTO_PROVIDER),
+INSTANTIATE_TEST_SUITE_P(Plugins, QuantoPlugins, testing::Values("qh_quanto", "qh_quanto_cpu"),
                          [](const auto& info) {
                            return info.index == 0 ? "quanto" : "quanto_cpu";
                          });

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "package/cpu_package.hpp"
+#include "tests/folders.hpp"
 #include "tests/quanto/serial_host.hpp"
 
 namespace quanthost::quanto {
@@ -25,12 +26,12 @@ struct Provider {
   qh_package* self = nullptr;
 
   Provider() {
-    void* library = ::dlopen(QUANTO_EMULATED, RTLD_NOW | RTLD_LOCAL);
+    const std::string path = test::built_plugin("qh_quanto_kernels_emulated");
+    void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) throw std::runtime_error(::dlerror());
     const auto entry = reinterpret_cast<qh_plugin_entry_fn>(::dlsym(library, QH_ENTRY_SYMBOL));
-    const qh_offer offer{
-        sizeof(offer), QH_ABI_MAJOR,       QH_ABI_MINOR,       QH_ABI_MINOR,
-        nullptr,       &serial_host_api(), qh::to_abi("test"), qh::to_abi(QUANTO_EMULATED)};
+    const qh_offer offer{sizeof(offer), QH_ABI_MAJOR,       QH_ABI_MINOR,       QH_ABI_MINOR,
+                         nullptr,       &serial_host_api(), qh::to_abi("test"), qh::to_abi(path)};
     accept = {sizeof(accept), 0, nullptr, nullptr};
     const void* found = nullptr;
     if (entry(&offer, &accept) != QH_OK ||

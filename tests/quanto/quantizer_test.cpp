@@ -10,6 +10,7 @@
 #include "host/plugins/plugin_record.hpp"
 #include "quantizer/options.hpp"
 #include "quantizer/qmap.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -21,7 +22,8 @@ Manifest manifest_of(const std::string& path) { return read_plugin_file(path).ma
 
 // The packages of a session: the CPU provider of this build, and an accelerate of the host's.
 Subject make_subject() {
-  Subject subject{QUANTO_PLUGIN, manifest_of(QUANTO_PLUGIN), 1, {}};
+  const std::string plugin = test::built_plugin("qh_quanto");
+  Subject subject{plugin, manifest_of(plugin), 1, {}};
   subject.packages["accelerate"] = {
       "1.15.0", [](std::string_view, std::string_view, const void**, qh_package**) -> qh_status {
         return QH_ERR_KEY;
@@ -30,7 +32,8 @@ Subject make_subject() {
       "0.2.7",
       [](std::string_view interface_id, std::string_view device, const void** table,
          qh_package** self) -> qh_status {
-        const auto found = LoadedPlugin::open(QUANTO_PROVIDER, manifest_of(QUANTO_PROVIDER))
+        const std::string provider = test::built_plugin("qh_quanto_cpu");
+        const auto found = LoadedPlugin::open(provider, manifest_of(provider))
                                .package("quanto", std::string(interface_id), std::string(device));
         *table = found.table;
         *self = found.self;

@@ -7,6 +7,7 @@
 
 #include "host/base/json.hpp"
 #include "host/text/tokenizer.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::text {
 namespace {
@@ -20,7 +21,7 @@ std::string read(const std::filesystem::path& path) {
 
 Json golden_file(const std::string& name) {
   return parse_json(
-      read(std::filesystem::path(QH_TEST_SOURCE_DIR) / "tests/text/golden" / (name + ".json")),
+      read(std::filesystem::path(test::source_folder()) / "tests/text/golden" / (name + ".json")),
       name);
 }
 

@@ -73,7 +73,7 @@ function(quanthost_share_headers target name)
   # Clang is used for the fuzzers alone, which have none of LibTorch.
   if(TARGET ${name} AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_precompile_headers(${target} REUSE_FROM ${name})
-    # Headers compiled for a library (-fPIC) are not those of a program (-fPIE). -O may differ.
+    # Headers compiled for a library (-fPIC) are not those of a program (-fPIE). Their -O comes with them, whatever a target asks.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
   endif()
 endfunction()

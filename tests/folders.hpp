@@ -1,5 +1,6 @@
-// Where the sources and what was built lie. The answers are in one generated file: paths on the command line of every test's
-// compilation would keep ccache from sharing objects between checkouts.
+// Where the sources and what was built lie. The answers are in one generated file: paths on the
+// command line of every test's compilation would keep ccache from sharing objects between
+// checkouts.
 #pragma once
 
 #include <string>

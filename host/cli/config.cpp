@@ -24,7 +24,7 @@ void need_sound_settings(const Session& session) {
                        "'quanthost config template' shows every setting");
 }
 
-int show(Session& session) {
+int show_settings(Session& session) {
   need_sound_settings(session);
   OrderedJson list = OrderedJson::array();
   std::vector<std::vector<std::string>> rows{{"SETTING", "VALUE", "FROM"}};
@@ -93,7 +93,7 @@ void add_config(Verb parent, Session& session) {
   config
       .verb("show", "Every setting: its value, and the flag, variable or file it came from",
             "  quanthost config show\n  QUANTHOST_THREADS=4 quanthost config show --json")
-      .run([&session] { return show(session); });
+      .run([&session] { return show_settings(session); });
   config
       .verb("path", "The files that settings are read from, the first one first",
             "  quanthost config path")

@@ -10,7 +10,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct ManOptions {
   std::vector<std::string> verb;
   std::string directory;
 };
@@ -36,7 +36,7 @@ int write_all(Session& session, const VerbEntry& table, const std::filesystem::p
   return 0;
 }
 
-int man(Session& session, const Options& options, const VerbEntry& program) {
+int man(Session& session, const ManOptions& options, const VerbEntry& program) {
   const VerbEntry table = full_table(program);
   if (!options.directory.empty()) return write_all(session, table, options.directory);
   std::string wanted = "quanthost";
@@ -58,7 +58,7 @@ int man(Session& session, const Options& options, const VerbEntry& program) {
 }  // namespace
 
 void add_man(Verb parent, Session& session, std::function<VerbEntry()> table) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ManOptions>();
   parent
       .verb("man", "The manual page of a verb, in roff",
             "  quanthost man | man -l -\n  quanthost man plugins list | man -l -\n"

@@ -3,7 +3,7 @@
 namespace quanthost::cli {
 namespace {
 
-OrderedJson to_json(const Requirement& requirement) {
+OrderedJson requirement_json(const Requirement& requirement) {
   return {{"name", requirement.name},
           {"version", requirement.constraints.text()},
           {"interface", requirement.interface_id},
@@ -11,13 +11,13 @@ OrderedJson to_json(const Requirement& requirement) {
           {"optional", requirement.optional}};
 }
 
-OrderedJson to_json(const std::vector<Requirement>& requirements) {
+OrderedJson requirements_json(const std::vector<Requirement>& requirements) {
   OrderedJson out = OrderedJson::array();
-  for (const Requirement& requirement : requirements) out.push_back(to_json(requirement));
+  for (const Requirement& requirement : requirements) out.push_back(requirement_json(requirement));
   return out;
 }
 
-OrderedJson to_json(const QuantizerSpec& spec) {
+OrderedJson quantizer_json(const QuantizerSpec& spec) {
   OrderedJson fields = OrderedJson::array();
   for (const ConfigField& field : spec.config) {
     fields.push_back({{"name", field.name},
@@ -35,13 +35,13 @@ OrderedJson to_json(const QuantizerSpec& spec) {
           {"requires_calibration", spec.requires_calibration},
           {"requires_parameters_quantization", spec.requires_parameters_quantization},
           {"use_keep_in_fp32_modules", spec.use_keep_in_fp32_modules},
-          {"required_packages", to_json(spec.required_packages)},
+          {"required_packages", requirements_json(spec.required_packages)},
           {"config", fields}};
 }
 
 OrderedJson provides_json(const Manifest& manifest) {
   OrderedJson quantizers = OrderedJson::array(), packages = OrderedJson::array();
-  for (const QuantizerSpec& spec : manifest.quantizers) quantizers.push_back(to_json(spec));
+  for (const QuantizerSpec& spec : manifest.quantizers) quantizers.push_back(quantizer_json(spec));
   for (const PackageSpec& package : manifest.packages) {
     packages.push_back({{"name", package.name},
                         {"version", package.version.text()},
@@ -80,7 +80,7 @@ OrderedJson to_json(const PluginRecord& plugin) {
       {"publisher", manifest.publisher},
       {"description", manifest.description},
       {"provides", provides_json(manifest)},
-      {"requires", to_json(manifest.requirements)},
+      {"requires", requirements_json(manifest.requirements)},
       {"conflicts", manifest.conflicts},
       {"needed_libraries", plugin.content.needed_libraries},
       {"trust", {{"level", name_of_level(plugin.trust.level)}, {"reason", plugin.trust.reason}}}});

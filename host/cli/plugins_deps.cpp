@@ -7,7 +7,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct DepsOptions {
   std::string plugin, why;
   std::vector<std::string> devices;
   bool dot = false;
@@ -111,7 +111,7 @@ int print_why(const std::vector<Answer>& answers, const std::string& package,
   return static_cast<int>(met ? ExitCode::kOk : ExitCode::kDependency);
 }
 
-int deps(Session& session, const Options& options) {
+int deps(Session& session, const DepsOptions& options) {
   std::vector<Answer> answers;
   bool all_met = true;
   const auto devices = options.devices.empty() ? std::vector<std::string>{"cpu"} : options.devices;
@@ -146,7 +146,7 @@ int deps(Session& session, const Options& options) {
 }  // namespace
 
 void add_plugins_deps(Verb parent, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DepsOptions>();
   parent
       .verb("deps", "Which packages each method requires, and which plugin provides them",
             "  quanthost plugins deps\n"

@@ -6,7 +6,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct ListOptions {
   bool probe = false, all = false;
 };
 
@@ -31,7 +31,7 @@ void print_nothing_found(const Discovery& found, const Session& session) {
   session.print("Copy a plugin's .so into one of them, or name another with --plugin-path.");
 }
 
-void print_table(const Discovery& found, const Options& options, const Session& session) {
+void print_table(const Discovery& found, const ListOptions& options, const Session& session) {
   std::vector<std::vector<std::string>> rows{
       {"STATE", "ID", "VERSION", "ABI", "PROVIDES, OR WHY NOT"}};
   std::size_t hidden = 0;
@@ -50,7 +50,7 @@ void print_table(const Discovery& found, const Options& options, const Session& 
   }
 }
 
-int list(Session& session, const Options& options) {
+int list(Session& session, const ListOptions& options) {
   if (options.probe) session.plugins().probe_all();
   const Discovery& found = session.plugins().discovery();
   if (session.json()) {
@@ -68,7 +68,7 @@ int list(Session& session, const Options& options) {
 }  // namespace
 
 void add_plugins_list(Verb parent, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ListOptions>();
   parent
       .verb(
           "list", "Plugins in the search path: what each offers, and if it cannot be used, why",

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct NewPluginOptions {
   std::string name, id, directory;
 };
 
@@ -68,7 +68,7 @@ std::vector<std::string> next_steps(const fs::path& from, const SearchContext& c
   return out;
 }
 
-int create(Session& session, const Options& options) {
+int create(Session& session, const NewPluginOptions& options) {
   check_name(options.name);
   const std::string id = options.id.empty() ? "org.example." + options.name : options.id;
   if (!is_plugin_id(id)) fail(ErrorKind::kValue, "'{}' is no plugin id", id);
@@ -119,7 +119,7 @@ int create(Session& session, const Options& options) {
 }  // namespace
 
 void add_plugins_new(Verb parent, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<NewPluginOptions>();
   parent
       .verb("new",
             "Start a plugin of your own: a project that builds against the installed SDK and "

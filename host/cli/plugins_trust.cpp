@@ -16,7 +16,7 @@ std::filesystem::path trust_file(Session& session) {
   return directory / "trust.json";
 }
 
-int show(Session& session) {
+int show_trust(Session& session) {
   const std::filesystem::path file = trust_file(session);
   const TrustSettings settings = TrustSettings::load(file);
   OrderedJson keys = OrderedJson::array(), allowed = OrderedJson::array(),
@@ -93,7 +93,9 @@ void add_plugins_trust(Verb parent, Session& session) {
       "  quanthost plugins trust policy require\n"
       "  quanthost plugins trust add-key RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n"
       "  quanthost plugins trust allow ./mymethod.so");
-  trust.verb("show", "The settings as they are", "").run([&session] { return show(session); });
+  trust.verb("show", "The settings as they are", "").run([&session] {
+    return show_trust(session);
+  });
   auto text = std::make_shared<std::string>();
   auto prefix = std::make_shared<std::string>();
   trust

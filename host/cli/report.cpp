@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 // What a calibration leaves beside the model it made.
 constexpr const char* kCalibrationReport = "gptq_report.json";
 
-struct Options {
+struct ReportOptions {
   std::vector<std::string> subjects;
   std::string out = "report.html", title;
   bool no_load = false;
@@ -85,7 +85,7 @@ void add_loaded_model(report::RunData& data, const std::string& model) {
   add_document(data, read_json(trace), trace.string());
 }
 
-report::RunData gather(const Options& options) {
+report::RunData gather(const ReportOptions& options) {
   report::RunData data;
   std::size_t models = 0;
   for (const std::string& subject : options.subjects) models += fs::is_directory(subject);
@@ -111,7 +111,7 @@ report::RunData gather(const Options& options) {
   return data;
 }
 
-int write_report(Session& session, const Options& options) {
+int write_report(Session& session, const ReportOptions& options) {
   const report::RunData data = gather(options);
   const std::string title =
       options.title.empty()
@@ -136,7 +136,7 @@ int write_report(Session& session, const Options& options) {
 }  // namespace
 
 void add_report(Verb parent, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReportOptions>();
   parent
       .verb(
           "report", "Runs and models as one page of HTML: sizes, errors, memory, stages, speed",

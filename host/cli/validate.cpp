@@ -10,7 +10,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct ValidateOptions {
   std::string file, filter, seed = "1", junit;
   bool list = false;
 };
@@ -33,7 +33,7 @@ void write_junit(const std::string& path, const conformance::SuiteResult& result
   if (!out.flush()) fail(ErrorKind::kOs, "{}: the JUnit report cannot be written", path);
 }
 
-int validate(Session& session, const Options& options) {
+int validate(Session& session, const ValidateOptions& options) {
   if (options.list) return list_all(session);
   if (options.file.empty())
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "validate needs the file of a plugin",
@@ -63,7 +63,7 @@ int validate(Session& session, const Options& options) {
 }  // namespace
 
 void add_validate(Verb parent, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ValidateOptions>();
   parent
       .verb("validate", "Run the conformance suite on a plugin, each case in a process of its own",
             "  quanthost validate build/plugins/absmax8.so\n  quanthost validate --only numeric "

@@ -7,7 +7,7 @@
 namespace quanthost::conformance {
 namespace {
 
-void expect_conformant(const char* plugin) {
+void expect_conformant(const std::string& plugin) {
   std::string failures;
   const SuiteResult result = run_suite(plugin, {}, [&](const CaseResult& r) {
     if (r.outcome == Outcome::kFailed || r.outcome == Outcome::kCrashed)

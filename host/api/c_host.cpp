@@ -147,13 +147,20 @@ quanthost_status quanthost_host_methods(quanthost_host* host, quanthost_method_f
     need(fn, "fn");
     for (const MethodInfo& m : need(host, "host").host.methods()) {
       const auto packages = pointers_to(m.required_packages);
+      std::vector<quanthost_method_option> options;
+      options.reserve(m.options.size());
+      for (const MethodOption& o : m.options)
+        options.push_back({sizeof(quanthost_method_option), 0, o.name.c_str(), o.type.c_str(),
+                           o.default_value.c_str(), o.help.c_str()});
       const quanthost_method_info info{sizeof(quanthost_method_info),
                                        m.requires_calibration,
                                        m.name.c_str(),
                                        m.quant_method.c_str(),
                                        m.plugin.c_str(),
                                        packages.data(),
-                                       packages.size()};
+                                       packages.size(),
+                                       options.data(),
+                                       options.size()};
       if (fn(user, &info) != 0) return;
     }
   });

@@ -5,8 +5,11 @@ namespace quanthost::api {
 
 LoadOptions load_options_of(const quanthost_load_options* theirs) {
   const quanthost_load_options o = read_options(theirs, "quanthost_load_options");
-  refuse_unknown_flags(o.flags, 0, "quanthost_load_options");
+  refuse_unknown_flags(o.flags, QUANTHOST_LOAD_NO_MAPPED_FILES | QUANTHOST_LOAD_KEEP_SMALL_TYPES,
+                       "quanthost_load_options");
   LoadOptions out;
+  out.map_files = !(o.flags & QUANTHOST_LOAD_NO_MAPPED_FILES);
+  out.keep_small_types = o.flags & QUANTHOST_LOAD_KEEP_SMALL_TYPES;
   out.method = text_or(o.method);
   for (std::uint64_t i = 0; i < o.setting_count; ++i) {
     const quanthost_setting& setting = (&need(o.settings, "settings"))[i];
@@ -153,6 +156,19 @@ quanthost_status quanthost_model_generate(quanthost_model* model, const char* pr
     write_generation(
         result, need(model, "model")
                     .model.generate(need_text(prompt, "prompt"), generate_options_of(options)));
+  });
+}
+
+quanthost_status quanthost_model_generate_tokens(quanthost_model* model, const int64_t* prompt,
+                                                 uint64_t count,
+                                                 const quanthost_generate_options* options,
+                                                 quanthost_generation* result,
+                                                 quanthost_error** error) {
+  return c_call(error, [&] {
+    if (count > 0) need(prompt, "prompt");
+    const std::vector<std::int64_t> ids(prompt, prompt + count);
+    write_generation(result,
+                     need(model, "model").model.generate(ids, generate_options_of(options)));
   });
 }
 

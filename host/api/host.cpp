@@ -123,20 +123,11 @@ void Watched::release() {
   callback_ = nullptr;
 }
 
-UserQuantization user_quantization_of(
-    const std::string& method, const std::vector<std::pair<std::string, std::string>>& settings,
-    const std::filesystem::path& file) {
-  if (!file.empty()) {
-    if (!method.empty() || !settings.empty()) {
-      throw Error(ErrorKind::kValue, "both a method and a quantization file were given",
-                  "give one of the two");
-    }
-    return read_user_quantization(file);
-  }
-  std::vector<std::string> lines;
-  lines.reserve(settings.size());
-  for (const auto& [key, value] : settings) lines.push_back(fmt::format("{}={}", key, value));
-  return quanthost::user_quantization(method, lines);
+const OptionNames& option_names() {
+  static const OptionNames kNames{"method",     "settings",       "quantization_file",
+                                  "device_map", "max_memory",     "max_queue_bytes",
+                                  "dtype",      "Host::methods()"};
+  return kNames;
 }
 
 }  // namespace quanthost::api

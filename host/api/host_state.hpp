@@ -45,8 +45,7 @@ class Watched {
   Progress progress_;
 };
 
-UserQuantization user_quantization_of(
-    const std::string& method, const std::vector<std::pair<std::string, std::string>>& settings,
-    const std::filesystem::path& file);
+// The fields of the option structs, as errors name them; they are called the same in C.
+const OptionNames& option_names();
 
 }  // namespace quanthost::api

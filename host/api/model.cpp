@@ -3,55 +3,31 @@
 
 #include "host/api/model_state.hpp"
 #include "host/load/save.hpp"
+#include "host/model/model_inputs.hpp"
 
 namespace quanthost::api {
 namespace {
 
-at::Tensor* slot_of(model::ModelInputs& inputs, std::string_view name) {
-  if (name == "input_ids") return &inputs.input_ids;
-  if (name == "attention_mask") return &inputs.attention_mask;
-  if (name == "position_ids") return &inputs.position_ids;
-  if (name == "token_type_ids") return &inputs.token_type_ids;
-  if (name == "pixel_values") return &inputs.pixel_values;
-  throw Error(
-      ErrorKind::kKey, fmt::format("forward has no input \"{}\"", name),
-      "inputs are input_ids, attention_mask, position_ids, token_type_ids and pixel_values");
-}
-
-void check_inputs(const LoadedModel& loaded, const model::ModelInputs& inputs) {
-  const std::string& main = loaded.model->info().main_input_name;
-  const at::Tensor& tensor = main == "pixel_values" ? inputs.pixel_values : inputs.input_ids;
-  const std::int64_t dimensions = main == "pixel_values" ? 4 : 2;
-  if (!tensor.defined()) fail(ErrorKind::kKey, "forward needs the input {}", main);
-  if (tensor.dim() != dimensions) {
-    fail(ErrorKind::kValue, "{} has {} dimensions, {} are needed", main, tensor.dim(), dimensions);
-  }
-  if (main != "input_ids") return;
-  if (tensor.scalar_type() != at::kLong)
-    fail(ErrorKind::kType, "input_ids holds {}, int64 is needed",
-         c10::toString(tensor.scalar_type()));
-  const std::int64_t rows = loaded.model->config().vocab_size;
-  if (tensor.numel() > 0 &&
-      (tensor.min().item<std::int64_t>() < 0 || tensor.max().item<std::int64_t>() >= rows))
-    fail(ErrorKind::kValue, "input_ids holds a token outside of the vocabulary of {}", rows);
-}
-
 at::Tensor run(LoadedModel& loaded, const model::ModelInputs& inputs) {
-  check_inputs(loaded, inputs);
+  model::check_inputs(*loaded.model, inputs);
   const c10::InferenceMode no_gradients;
   return loaded.model->forward(inputs);
 }
 
 }  // namespace
 
-void save_loaded(LoadedModel& model, const std::filesystem::path& directory,
-                 const SaveOptions& options) {
-  Watched watched(options.progress, options.cancel);
+quanthost::SaveOptions save_options(const SaveOptions& options, Watched& watched) {
   quanthost::SaveOptions save;
   save.max_shard_bytes = options.max_shard_bytes;
   save.progress = &watched.progress();
   save.cancel = &watched.token();
-  save_model(model, directory, save);
+  return save;
+}
+
+void save_loaded(LoadedModel& model, const std::filesystem::path& directory,
+                 const SaveOptions& options) {
+  Watched watched(options.progress, options.cancel);
+  save_model(model, directory, save_options(options, watched));
 }
 
 void dequantize_loaded(LoadedModel& model, const std::string& dtype) {
@@ -99,7 +75,7 @@ at::Tensor Model::forward(const at::Tensor& main_input) {
 at::Tensor Model::forward(const std::vector<NamedTensor>& inputs) {
   const Call call(*state_, state_->turns);
   model::ModelInputs values;
-  for (const NamedTensor& input : inputs) *slot_of(values, input.name) = input.tensor;
+  for (const NamedTensor& input : inputs) model::input_named(values, input.name) = input.tensor;
   return run(*state_->model, values);
 }
 
@@ -114,7 +90,7 @@ DLManagedTensorVersioned* Model::forward_dlpack(const std::vector<NamedDlpack>& 
       fail(ErrorKind::kValue, "the input {} is of DLPack version {}.{}, 1.x is needed", input.name,
            tensor->version_major, tensor->version_minor);
     }
-    *slot_of(values, input.name) = alias(tensor->tensor);
+    model::input_named(values, input.name) = alias(tensor->tensor);
   }
   return reinterpret_cast<DLManagedTensorVersioned*>(export_tensor(run(*state_->model, values)));
 }

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "host/api/host_state.hpp"
-#include "host/load/loader.hpp"
+#include "host/load/save.hpp"
 #include "host/text/tokenizer.hpp"
 
 namespace quanthost::api {
@@ -46,7 +46,8 @@ struct Model::State : Loaded {
   std::optional<text::Tokenizer> tokenizer_;
 };
 
-// Progress and cancel of one save.
+// What the pipeline takes; `watched` is the progress and the cancel of this save.
+quanthost::SaveOptions save_options(const SaveOptions& options, Watched& watched);
 void save_loaded(LoadedModel& model, const std::filesystem::path& directory,
                  const SaveOptions& options);
 void dequantize_loaded(LoadedModel& model, const std::string& dtype);

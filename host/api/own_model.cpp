@@ -44,8 +44,8 @@ QuantizedModule Host::quantize(const std::shared_ptr<model::Module>& root,
   auto out =
       std::make_shared<QuantizedModule::State>(state_->log, options.progress, options.cancel);
   InPlaceOptions in_place;
-  in_place.quantization =
-      user_quantization_of(options.method, options.settings, options.quantization_file);
+  in_place.quantization = user_quantization(
+      {options.method, options.settings, options.quantization_file}, option_names());
   in_place.name = options.name;
   in_place.config = parse_json(options.config, "OwnModelOptions::config");
   in_place.output_embedding = options.output_embedding;

@@ -132,6 +132,10 @@ fs::path resolved(const fs::path& destination) {
 
 }  // namespace
 
+void need_replaceable(const fs::path& destination, OutputKind kind) {
+  check_replaceable(resolved(destination), kind);
+}
+
 AtomicOutput::AtomicOutput(const fs::path& destination, OutputKind kind)
     : destination_(resolved(destination)), kind_(kind) {
   make_directories(destination_.parent_path(), kind_);

@@ -13,6 +13,9 @@ enum class OutputKind {
   kDirectory,
 };
 
+// Throws kOs where an AtomicOutput would: to be asked before hours of work. Nothing is changed.
+void need_replaceable(const std::filesystem::path& destination, OutputKind kind);
+
 // The new output is built at path(); commit() puts it in the destination's place. Until then, and
 // when the process is killed at any point, the destination stays as it was. Left without commit (an
 // exception, a full disk), the partial output is removed. What killed processes left behind is

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <map>
 #include <sstream>
@@ -36,13 +37,13 @@ std::vector<std::string> names_of_verbs(CLI::App& app) {
 }
 
 // "plugins list"; empty for the program itself.
-std::string path_of(CLI::App* app) {
+std::string path_of(const CLI::App* app) {
   if (!app->get_parent()) return "";
   const std::string above = path_of(app->get_parent());
   return above.empty() ? app->get_name() : above + " " + app->get_name();
 }
 
-std::string command_of(CLI::App* app) {
+std::string command_of(const CLI::App* app) {
   const std::string path = path_of(app);
   return path.empty() ? "quanthost" : "quanthost " + path;
 }
@@ -65,6 +66,42 @@ CLI::Option* find_option(CLI::App* app, const std::string& long_name) {
   return nullptr;
 }
 
+std::string upper(std::string text) {
+  for (char& letter : text)
+    letter =
+        letter == ' ' ? '-' : static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  return text;
+}
+
+// CLI11's help with the whole command in its usage line, and without words for machines.
+class Help : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* app, std::string) const override {
+    std::string line = "Usage: " + command_of(app) + " [OPTIONS]";
+    for (const CLI::Option* option :
+         app->get_options([](const CLI::Option* o) { return o->get_positional(); }))
+      line += " " + make_option_usage(option);
+    if (!app->get_subcommands([](const CLI::App*) { return true; }).empty()) line += " VERB";
+    return line + "\n";
+  }
+  std::string make_option_name(const CLI::Option* option, bool positional) const override {
+    const std::string name = CLI::Formatter::make_option_name(option, positional);
+    return positional ? upper(name) : name;
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_positional() || option->get_type_size() == 0) return "";
+    const std::string type = option->get_type_name();  // "TEXT", "TEXT:{a,b}"
+    return " " + type.substr(type.find(':') + 1);
+  }
+  std::string make_footer(const CLI::App* app) const override {
+    std::string text = CLI::Formatter::make_footer(app);
+    if (!app->get_parent()) return text;
+    return text + (text.empty() ? "" : "\n") +
+           "Every verb also takes --json, -q, -v, --plugin-path and more: see 'quanthost "
+           "--help'.\n";
+  }
+};
+
 CLI::Validator one_of(const std::vector<std::string>& allowed) {
   const std::string list = fmt::format("{}", fmt::join(allowed, ", "));
   const auto check = [allowed, list](const std::string& value) {
@@ -81,8 +118,10 @@ CommandError usage_error(CLI::App& root, const CLI::ParseError& error) {
   const std::string see = fmt::format("see '{} --help'", command_of(&app));
   if (!dynamic_cast<const CLI::ExtrasError*>(&error) || left.empty()) {
     std::string what = error.what();
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) && what.ends_with("missing"))
+      what = what.substr(0, what.find(':')) + " needs a value";
     if (dynamic_cast<const CLI::RequiredError*>(&error))
-      what = fmt::format("the argument {} is missing", what.substr(0, what.find(' ')));
+      what = fmt::format("the argument {} is missing", upper(what.substr(0, what.find(' '))));
     return {ExitCode::kUsage, ErrorKind::kValue, fmt::format("{}: {}", command_of(&app), what),
             see};
   }
@@ -212,6 +251,7 @@ void ParsedOptions::set(const std::string& long_name, const std::vector<std::str
 CommandLine::CommandLine(const std::string& name, const std::string& summary,
                          const std::string& footer)
     : app_(std::make_unique<CLI::App>(summary, name)), tables_(std::make_unique<Verb::Tables>()) {
+  app_->formatter(std::make_shared<Help>());
   app_->footer(footer);
   app_->set_help_flag("-h,--help", "This text");
   app_->require_subcommand(0, 1);
@@ -237,6 +277,10 @@ int CommandLine::execute(const std::vector<std::string>& arguments) {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
     app_->parse(reversed);
   } catch (const CLI::CallForHelp&) {
+    // "quanthost nope --help" tells of nothing.
+    const auto left = app_->remaining(true);
+    if (!left.empty() && !left.front().starts_with('-'))
+      throw usage_error(*app_, CLI::ExtrasError(left));
     std::fputs(chosen(*app_).help().c_str(), stdout);
     return 0;
   } catch (const CLI::ParseError& e) {

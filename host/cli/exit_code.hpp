@@ -32,7 +32,7 @@ struct ExitCodeMeaning {
 const std::vector<ExitCodeMeaning>& exit_code_meanings();  // by number
 std::string exit_code_text();                              // as the help prints them
 
-// An error that knows its exit code; any other Error gets the one of its kind.
+// An error that knows its exit code; any other Error gets the one of its type or kind.
 class CommandError : public Error {
  public:
   CommandError(ExitCode code, ErrorKind kind, std::string message, std::string hint = {})
@@ -43,22 +43,6 @@ class CommandError : public Error {
   ExitCode code_;
 };
 
-inline ExitCode exit_code_of(const Error& error) {
-  if (const auto* command = dynamic_cast<const CommandError*>(&error)) return command->code();
-  switch (error.kind()) {
-    case ErrorKind::kImport:
-      return ExitCode::kDependency;
-    case ErrorKind::kKey:
-      return ExitCode::kPluginNotFound;
-    case ErrorKind::kMemory:
-      return ExitCode::kOutOfMemory;
-    case ErrorKind::kOs:
-      return ExitCode::kIo;
-    case ErrorKind::kCancelled:
-      return ExitCode::kInterrupted;
-    default:
-      return ExitCode::kFailed;
-  }
-}
+ExitCode exit_code_of(const Error& error);
 
 }  // namespace quanthost::cli

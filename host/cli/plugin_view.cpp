@@ -1,5 +1,7 @@
 #include "host/cli/plugin_view.hpp"
 
+#include "host/cli/session.hpp"
+
 namespace quanthost::cli {
 namespace {
 
@@ -15,28 +17,6 @@ OrderedJson requirements_json(const std::vector<Requirement>& requirements) {
   OrderedJson out = OrderedJson::array();
   for (const Requirement& requirement : requirements) out.push_back(requirement_json(requirement));
   return out;
-}
-
-OrderedJson quantizer_json(const QuantizerSpec& spec) {
-  OrderedJson fields = OrderedJson::array();
-  for (const ConfigField& field : spec.config) {
-    fields.push_back({{"name", field.name},
-                      {"type", field.type},
-                      {"default", field.default_value},
-                      {"choices", field.choices},
-                      {"nullable", field.nullable},
-                      {"exact", field.exact},
-                      {"loading", field.loading},
-                      {"help", field.help}});
-  }
-  return {{"method", spec.method},
-          {"quant_method", spec.quant_method},
-          {"match", spec.match},
-          {"requires_calibration", spec.requires_calibration},
-          {"requires_parameters_quantization", spec.requires_parameters_quantization},
-          {"use_keep_in_fp32_modules", spec.use_keep_in_fp32_modules},
-          {"required_packages", requirements_json(spec.required_packages)},
-          {"config", fields}};
 }
 
 OrderedJson provides_json(const Manifest& manifest) {
@@ -64,6 +44,47 @@ const char* name_of_level(TrustVerdict::Level level) {
 }
 
 }  // namespace
+
+OrderedJson quantizer_json(const QuantizerSpec& spec) {
+  OrderedJson fields = OrderedJson::array();
+  for (const ConfigField& field : spec.config) {
+    fields.push_back({{"name", field.name},
+                      {"type", field.type},
+                      {"default", field.default_value},
+                      {"choices", field.choices},
+                      {"nullable", field.nullable},
+                      {"exact", field.exact},
+                      {"loading", field.loading},
+                      {"help", field.help}});
+  }
+  return {{"method", spec.method},
+          {"quant_method", spec.quant_method},
+          {"match", spec.match},
+          {"requires_calibration", spec.requires_calibration},
+          {"requires_parameters_quantization", spec.requires_parameters_quantization},
+          {"use_keep_in_fp32_modules", spec.use_keep_in_fp32_modules},
+          {"required_packages", requirements_json(spec.required_packages)},
+          {"config", fields}};
+}
+
+std::string method_text(const QuantizerSpec& spec) {
+  std::string out = fmt::format("method {}  (quant_method {}{})", spec.method, spec.quant_method,
+                                spec.match.empty() ? "" : ", when " + spec.match.dump());
+  for (const Requirement& requirement : spec.required_packages) {
+    out += fmt::format("\n  requires {}{}", requirement.text(),
+                       requirement.optional ? " (optional)" : "");
+  }
+  if (spec.requires_calibration)
+    out += "\n  needs calibration data, unless the checkpoint is quantized already";
+  std::vector<std::vector<std::string>> rows;
+  for (const ConfigField& field : spec.config) {
+    const std::string nothing = field.nullable ? "null" : "-";
+    rows.push_back({"  " + field.name, field.type,
+                    field.default_value.is_null() ? nothing : field.default_value.dump(),
+                    field.help});
+  }
+  return rows.empty() ? out : out + "\n" + format_table(rows);
+}
 
 OrderedJson to_json(const PluginRecord& plugin) {
   OrderedJson out{{"id", plugin.label()},           {"state", name_of(plugin.state)},

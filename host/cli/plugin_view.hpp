@@ -12,6 +12,10 @@ OrderedJson to_json(const PluginRecord& plugin);
 OrderedJson to_json(const UnmetRequirement& unmet);
 OrderedJson to_json(const PlannedPackage& package);
 
+OrderedJson quantizer_json(const QuantizerSpec& spec);
+
+// A method with what it requires and its options, a line each.
+std::string method_text(const QuantizerSpec& spec);
 // "bitsandbytes_4bit, bitsandbytes 0.50.2 (cpu)": methods first, then packages.
 std::string provided_text(const Manifest& manifest);
 

@@ -6,27 +6,6 @@
 namespace quanthost::cli {
 namespace {
 
-std::string default_text(const ConfigField& field) {
-  if (!field.default_value.is_null()) return field.default_value.dump();
-  return field.nullable ? "null" : "-";
-}
-
-void print_quantizer(const QuantizerSpec& spec, const Session& session) {
-  session.print(fmt::format("\nmethod {}  (quant_method {}{})", spec.method, spec.quant_method,
-                            spec.match.empty() ? "" : ", when " + spec.match.dump()));
-  for (const Requirement& requirement : spec.required_packages) {
-    session.print(fmt::format("  requires {}{}", requirement.text(),
-                              requirement.optional ? " (optional)" : ""));
-  }
-  if (spec.requires_calibration)
-    session.print("  needs calibration data, unless the checkpoint is quantized already");
-  std::vector<std::vector<std::string>> rows;
-  for (const ConfigField& field : spec.config) {
-    rows.push_back({"  " + field.name, field.type, default_text(field), field.help});
-  }
-  if (!rows.empty()) session.print(format_table(rows));
-}
-
 void print_plugin(const PluginRecord& plugin, const Session& session) {
   const std::string state(name_of(plugin.state));
   std::vector<std::vector<std::string>> rows{
@@ -55,7 +34,7 @@ void print_plugin(const PluginRecord& plugin, const Session& session) {
   }
   for (const Requirement& requirement : manifest.requirements)
     session.print(fmt::format("requires {}", requirement.text()));
-  for (const QuantizerSpec& spec : manifest.quantizers) print_quantizer(spec, session);
+  for (const QuantizerSpec& spec : manifest.quantizers) session.print("\n" + method_text(spec));
 }
 
 int inspect(Session& session, const std::string& subject) {

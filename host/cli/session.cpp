@@ -83,6 +83,10 @@ PluginHost& Session::plugins() {
   if (plugins_) return *plugins_;
   PluginHostOptions options;
   options.plugin_paths.assign(plugin_paths_.begin(), plugin_paths_.end());
+  for (const std::filesystem::path& path : options.plugin_paths) {
+    if (!std::filesystem::is_directory(path))
+      log::warn("plugins", "--plugin-path {} is no directory", path.string());
+  }
   // The file's directories are searched after the variable's, as if they stood at its end.
   options.context = SearchContext::of_this_process();
   options.context->environment = [real = options.context->environment,

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <memory>
 
+#include "host/cli/option_values.hpp"
 #include "host/cli/verbs.hpp"
 #include "host/conformance/suite.hpp"
 
@@ -40,7 +41,7 @@ int validate(Session& session, const ValidateOptions& options) {
                        "quanthost validate ./myplugin.so");
   conformance::SuiteOptions suite;
   suite.filter = options.filter;
-  suite.seed = std::strtoull(options.seed.c_str(), nullptr, 10);
+  suite.seed = static_cast<std::uint64_t>(parse_integer("--seed", options.seed, 0));
   for (const SearchDirectory& directory : session.plugins().search_path())
     suite.provider_paths.push_back(directory.path);
   const conformance::SuiteResult result =

@@ -30,6 +30,9 @@ std::filesystem::path helper_program() {
 }
 
 Manifest read_manifest(const std::filesystem::path& file) {
+  if (!std::filesystem::is_regular_file(file))
+    throw Error(ErrorKind::kOs, fmt::format("there is no file {}", file.string()),
+                "give the .so of a plugin, e.g. ./build/myplugin.so");
   PluginFileContent content = read_plugin_file(std::filesystem::canonical(file));
   if (!content.manifest)
     throw Error(ErrorKind::kValue,

@@ -119,7 +119,7 @@ DeviceMapRequest parse_device_map(std::string_view text, std::string_view accele
   const std::filesystem::path path(text);
   const std::string extension = path.extension();
   if (text.starts_with('{')) {
-    request.map = device_map_from_json(parse_json(text, "--device-map"), accelerator);
+    request.map = device_map_from_json(parse_json(text, "the map"), accelerator);
   } else if (extension == ".json" || extension == ".yaml" || extension == ".yml") {
     request.map =
         device_map_from_json(Json(parse_yaml(read_text_file(path), path.string())), accelerator);

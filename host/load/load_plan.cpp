@@ -206,7 +206,7 @@ void check_limits(const LoadOptions& options, LoadedModel& loaded, const ModelOu
                   fmt::format("the model needs {:.0f} bytes on {}, but at most {:.0f} are allowed; "
                               "nothing was read",
                               need, device, bytes),
-                  fmt::format("this would fit: --device-map '{}'", fitting.to_json().dump()));
+                  fmt::format("a device map that fits: '{}'", fitting.to_json().dump()));
     }
   }
 }
@@ -266,6 +266,14 @@ auto of_config(const LoadOptions& options, Body&& body) {
   }
 }
 
+std::shared_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& folder) {
+  try {
+    return std::make_shared<Checkpoint>(Checkpoint::open(folder));
+  } catch (const Error& e) {
+    throw CheckpointError(e);
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<Exec> LoadedModel::exec_for(const std::string& module) const {
@@ -279,9 +287,7 @@ LoadedModel plan_load(PluginHost& plugins, const LoadOptions& options) {
   const auto began = std::chrono::steady_clock::now();
   LoadedModel loaded;
   loaded.execs = std::make_unique<Execs>(options.cancel);
-  loaded.checkpoint = options.opened
-                          ? options.opened
-                          : std::make_shared<Checkpoint>(Checkpoint::open(options.checkpoint));
+  loaded.checkpoint = open_checkpoint(options.checkpoint);
   const Json* const config_json = loaded.checkpoint->config();
   if (!config_json) {
     throw CheckpointError(ErrorKind::kOs,

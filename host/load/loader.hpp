@@ -18,17 +18,9 @@
 
 namespace quanthost {
 
-// What stands in the checkpoint's folder does not make a model: no plugin's and no option's fault.
-class CheckpointError : public Error {
- public:
-  using Error::Error;
-  explicit CheckpointError(const Error& cause) : Error(cause) {}
-};
-
 struct LoadOptions {
   std::filesystem::path checkpoint;
-  std::shared_ptr<Checkpoint> opened;  // the same, where the caller has opened it already
-  UserQuantization quantization;       // what --method or --quant say
+  UserQuantization quantization;
   DeviceMapRequest device_map;
   std::optional<MemoryLimits> max_memory;
   std::string dtype = "auto";

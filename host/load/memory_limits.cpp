@@ -133,7 +133,7 @@ MemoryLimits memory_limits_from_json(const Json& object, std::string_view accele
 
 MemoryLimits parse_memory_limits(std::string_view text, std::string_view accelerator) {
   if (trim(text).starts_with('{'))
-    return memory_limits_from_json(parse_json(text, "--max-memory"), accelerator);
+    return memory_limits_from_json(parse_json(text, "the limits"), accelerator);
   MemoryLimits limits;
   for (std::string_view rest = text; !rest.empty();) {
     const auto comma = rest.find(',');

@@ -85,24 +85,75 @@ std::string joined(const std::vector<std::string>& names) {
 
 }  // namespace
 
-UserQuantization user_quantization(std::string method, const std::vector<std::string>& settings) {
-  UserQuantization user{std::move(method), OrderedJson::object(), "--set"};
-  if (user.method.empty() && !settings.empty()) {
-    throw Error(ErrorKind::kValue, "--set changes an option of a method, but no --method is given",
-                "add --method ID; `quanthost methods` lists them");
+const OptionNames& command_option_names() {
+  static const OptionNames kNames{"--method",     "--set",       "--quant", "--device-map",
+                                  "--max-memory", "--max-queue", "--dtype", "'quanthost methods'"};
+  return kNames;
+}
+
+namespace {
+
+UserQuantization of_settings(const QuantizationRequest& request, const OptionNames& names) {
+  UserQuantization user{request.method, OrderedJson::object(), names.settings};
+  if (user.method.empty() && !request.settings.empty()) {
+    throw UserOptionError(
+        ErrorKind::kValue,
+        fmt::format("{} is given without {}, whose options it changes", names.settings,
+                    names.method),
+        fmt::format("name one with {}; {} lists them", names.method, names.list_of_methods));
   }
+  for (const auto& [key, value] : request.settings) {
+    if (user.values.contains(key)) {
+      throw UserOptionError(ErrorKind::kValue,
+                            fmt::format("{} gives \"{}\" twice", names.settings, key));
+    }
+    try {
+      user.values[key] =
+          parse_yaml("value: " + value, fmt::format("{} {}", names.settings, key)).at("value");
+    } catch (const Error& e) {
+      throw UserOptionError(e);
+    }
+  }
+  return user;
+}
+
+}  // namespace
+
+UserQuantization user_quantization(const QuantizationRequest& request, const OptionNames& names) {
+  if (request.file.empty()) return of_settings(request, names);
+  if (!request.method.empty() || !request.settings.empty()) {
+    throw UserOptionError(
+        ErrorKind::kValue,
+        fmt::format("{} names a method and its options, and so does {}", names.quantization_file,
+                    request.method.empty() ? names.settings : names.method),
+        "give one of the two");
+  }
+  try {
+    return read_user_quantization(request.file);
+  } catch (const Error& e) {
+    if (e.kind() == ErrorKind::kOs) throw;
+    throw UserOptionError(e);
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> split_settings(
+    const std::vector<std::string>& settings) {
+  std::vector<std::pair<std::string, std::string>> out;
   for (const std::string& setting : settings) {
     const auto equals = setting.find('=');
     if (equals == std::string::npos || equals == 0) {
-      throw Error(ErrorKind::kValue,
-                  fmt::format("--set \"{}\" is not of the form key=value", setting));
+      throw UserOptionError(ErrorKind::kValue,
+                            fmt::format("--set \"{}\" is not of the form key=value", setting),
+                            "for example --set bits=4");
     }
-    const std::string key = setting.substr(0, equals);
-    if (user.values.contains(key)) fail(ErrorKind::kValue, "--set gives \"{}\" twice", key);
-    user.values[key] =
-        parse_yaml("value: " + setting.substr(equals + 1), "--set " + key).at("value");
+    out.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
   }
-  return user;
+  return out;
+}
+
+UserQuantization user_quantization(std::string method, const std::vector<std::string>& settings) {
+  return user_quantization({std::move(method), split_settings(settings), {}},
+                           command_option_names());
 }
 
 UserQuantization read_user_quantization(const std::filesystem::path& file) {

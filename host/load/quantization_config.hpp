@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "host/base/error.hpp"
 #include "host/base/json.hpp"
+#include "host/load/faults.hpp"
 #include "host/plugins/manifest.hpp"
 
 namespace quanthost {
@@ -20,13 +20,28 @@ struct UserQuantization {
   std::string where;  // "--set", or the file: for errors
 };
 
-// An option that the user gave does not fit the method.
-class UserOptionError : public Error {
- public:
-  explicit UserOptionError(const Error& cause) : Error(cause) {}
+// How the caller calls what people may say about a load, for errors.
+struct OptionNames {
+  std::string method, settings, quantization_file, device_map, max_memory, max_queue, dtype;
+  std::string list_of_methods;  // where to look them up
 };
+// Those of the command: "--method", "--set", …
+const OptionNames& command_option_names();
 
-// "key=value" with the value read as YAML: 4, true, 0.1, [a, b], nf4.
+// A method as somebody asks for it: by name with its options, or a file with both.
+struct QuantizationRequest {
+  std::string method;
+  std::vector<std::pair<std::string, std::string>> settings;  // values are read as YAML
+  std::filesystem::path file;
+
+  bool empty() const { return method.empty() && file.empty(); }
+};
+// Throws UserOptionError.
+UserQuantization user_quantization(const QuantizationRequest& request, const OptionNames& names);
+
+// "key=value", as --set has it: 4, true, 0.1, [a, b], nf4.
+std::vector<std::pair<std::string, std::string>> split_settings(
+    const std::vector<std::string>& settings);
 UserQuantization user_quantization(std::string method, const std::vector<std::string>& settings);
 // A map with `method:` (or quant_method:) and the options beside it.
 UserQuantization read_user_quantization(const std::filesystem::path& file);

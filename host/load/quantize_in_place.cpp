@@ -61,7 +61,9 @@ void create(PluginHost& plugins, LoadedModel& loaded, const InPlaceOptions& opti
             const std::string& device) {
   register_services();
   if (options.quantization.method.empty())
-    throw Error(ErrorKind::kValue, "quantizing a model of your own needs a method");
+    throw Error(ErrorKind::kValue, "quantizing a model of your own needs a method",
+                "name one with OwnModelOptions::method or quantization_file; Host::methods() lists "
+                "them");
   const MethodChoice method = plugins.find_method(options.quantization.method);
   if (method.spec->requires_calibration) {
     throw Error(ErrorKind::kValue,

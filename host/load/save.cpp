@@ -184,10 +184,13 @@ void save_model(LoadedModel& loaded, const std::filesystem::path& directory,
   if (options.progress) options.progress->end();
 }
 
+void need_dequantizable(const LoadedModel& loaded) {
+  if (loaded.quantizer) return;
+  throw Error(ErrorKind::kValue, "the model is not quantized: there is nothing to dequantize");
+}
+
 void dequantize_model(LoadedModel& loaded, qh_dtype dtype) {
-  if (!loaded.quantizer) {
-    throw Error(ErrorKind::kValue, "the model is not quantized: there is nothing to dequantize");
-  }
+  need_dequantizable(loaded);
   const c10::InferenceMode inference;
   const std::vector<Placed> placed = bring_to_host(loaded);
   loaded.quantizer->dequantize(*loaded.execs->on("cpu"), *loaded.context, dtype);

@@ -29,6 +29,8 @@ void spool_for_saving(LoadOptions& options, const Quantizer& quantizer,
 void save_model(LoadedModel& loaded, const std::filesystem::path& directory,
                 const SaveOptions& options = {});
 
+// Throws kValue for a model that is not quantized.
+void need_dequantizable(const LoadedModel& loaded);
 // Every quantized layer becomes a plain one; the model is no longer quantized, and saves without a
 // quantization config.
 void dequantize_model(LoadedModel& loaded, qh_dtype dtype);

@@ -149,9 +149,18 @@ void read_into(const Json& config, const char* key, T& value) {
   }
 }
 
+void follow(const GenerationWishes& wishes, GenerationOptions& options) {
+  if (wishes.temperature) options.sample = (options.temperature = *wishes.temperature) > 0;
+  options.top_k = wishes.top_k.value_or(options.top_k);
+  options.top_p = wishes.top_p.value_or(options.top_p);
+  options.repetition_penalty = wishes.repetition_penalty.value_or(options.repetition_penalty);
+  if (wishes.greedy) options.sample = false;
+}
+
 }  // namespace
 
-GenerationOptions generation_options(const Json& config, const Json* generation_config) {
+GenerationOptions generation_options(const Json& config, const Json* generation_config,
+                                     const GenerationWishes& wishes) {
   GenerationOptions options;
   if (generation_config) {
     add_ids(*generation_config, options.stop_ids);
@@ -164,6 +173,7 @@ GenerationOptions generation_options(const Json& config, const Json* generation_
     read_into(*generation_config, "pad_token_id", options.pad_id);
   }
   if (options.stop_ids.empty()) add_ids(config, options.stop_ids);
+  follow(wishes, options);
   return options;
 }
 

@@ -22,9 +22,19 @@ struct GenerationOptions {
   std::int64_t pad_id = 0;
 };
 
+// What somebody asks for in place of what the model's own files say. Unset: as they say.
+struct GenerationWishes {
+  std::optional<double> temperature;  // above 0 samples; 0 takes the likeliest token
+  std::optional<std::int64_t> top_k;
+  std::optional<double> top_p;
+  std::optional<double> repetition_penalty;
+  bool greedy = false;  // the likeliest token, whatever else is set
+};
+
 // What generation_config.json, or config.json where that is silent, sets: sampling values, end
 // tokens and stop strings. transformers samples when do_sample says so; so does the result.
-GenerationOptions generation_options(const Json& config, const Json* generation_config);
+GenerationOptions generation_options(const Json& config, const Json* generation_config,
+                                     const GenerationWishes& wishes = {});
 
 // Sees each new token of each row as it comes, on the calling thread. False ends that row.
 using TokenCallback = std::function<bool(std::size_t row, std::int64_t token)>;

@@ -8,11 +8,17 @@
 
 namespace quanthost::model {
 
-// Sees the text of each row as it comes, on the calling thread. False ends that row.
-using TextCallback = std::function<bool(std::size_t row, std::string_view text)>;
+// Sees each new token of each row on the calling thread, with the text that became certain by it:
+// often none. What was held back comes at a row's end, with its last token; false is of no effect
+// there, and ends the row elsewhere.
+using TextCallback =
+    std::function<bool(std::size_t row, std::string_view text, std::int64_t token)>;
+
+enum class TextEnd { kEndOfText, kStopString, kLength, kCallback };
 
 struct TextGeneration {
   std::vector<std::string> texts;  // one a row, up to the stop string
+  std::vector<TextEnd> ends;       // why each row came to its end
   Generation generation;           // its tokens are those that were generated, the stop's included
 };
 

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "host/model/architectures.hpp"
+#include "host/model/decoder.hpp"
 
 namespace quanthost::model {
 namespace {
@@ -121,18 +121,9 @@ class Gpt2Backbone : public Backbone {
 
 std::unique_ptr<Model> build_gpt2(const ModelConfig& config, const at::TensorOptions& options) {
   auto backbone = std::make_shared<Gpt2Backbone>(config, options);
-  ModelInfo info{.base_prefix = "transformer", .blocks = "h", .input_embeddings = "wte"};
-  info.no_split_classes = {"GPT2Block"};
-  if (!config.has_head())
-    return std::make_unique<Model>(config, info, backbone, backbone, Slot<Layer>());
-  info.blocks = "transformer.h";
-  info.input_embeddings = "transformer.wte";
-  info.output_embeddings = "lm_head";
-  if (config.tied_embeddings) info.tied = {{"lm_head.weight", "transformer.wte.weight"}};
-  auto root = std::make_shared<WithHead>(
-      config.architecture, "transformer", backbone, "lm_head",
+  return decoder_model(
+      config, {"transformer", "h", "wte", "lm_head", "GPT2Block"}, backbone, backbone,
       std::make_shared<Linear>(config.hidden_size, config.vocab_size, false, options));
-  return std::make_unique<Model>(config, info, root, backbone, root->head());
 }
 
 }  // namespace quanthost::model

@@ -2,7 +2,7 @@
 // parallel.
 #include <ATen/ATen.h>
 
-#include "host/model/architectures.hpp"
+#include "host/model/decoder.hpp"
 
 namespace quanthost::model {
 namespace {
@@ -84,10 +84,10 @@ class NeoxBlock : public Block {
   Slot<NeoxAttention> attention_;
 };
 
-class NeoxBackbone : public Backbone {
+class NeoxBackbone : public RotaryBackbone {
  public:
   NeoxBackbone(const ModelConfig& config, const at::TensorOptions& options)
-      : Backbone("GPTNeoXModel") {
+      : RotaryBackbone("GPTNeoXModel") {
     embedding_ = add<Layer>(
         "embed_in", std::make_shared<Embedding>(config.vocab_size, config.hidden_size, options));
     add("emb_dropout", std::make_shared<Dropout>());
@@ -100,36 +100,15 @@ class NeoxBackbone : public Backbone {
     rotary_ =
         add("rotary_emb", std::make_shared<RotaryEmbedding>(config, "GPTNeoXRotaryEmbedding"));
   }
-
-  at::Tensor embed(const ModelInputs& inputs, const at::Tensor&) override {
-    return (*embedding_)(inputs.input_ids);
-  }
-  ModuleList<Block>& blocks() override { return *blocks_; }
-  at::Tensor finish(const at::Tensor& hidden) override { return (*norm_)(hidden); }
-  RotaryEmbedding* rotary() override { return &*rotary_; }
-
- private:
-  Slot<Layer> embedding_, norm_;
-  Slot<ModuleList<Block>> blocks_;
-  Slot<RotaryEmbedding> rotary_;
 };
 
 }  // namespace
 
 std::unique_ptr<Model> build_gpt_neox(const ModelConfig& config, const at::TensorOptions& options) {
   auto backbone = std::make_shared<NeoxBackbone>(config, options);
-  ModelInfo info{.base_prefix = "gpt_neox", .blocks = "layers", .input_embeddings = "embed_in"};
-  info.no_split_classes = {"GPTNeoXLayer"};
-  if (!config.has_head())
-    return std::make_unique<Model>(config, info, backbone, backbone, Slot<Layer>());
-  info.blocks = "gpt_neox.layers";
-  info.input_embeddings = "gpt_neox.embed_in";
-  info.output_embeddings = "embed_out";
-  if (config.tied_embeddings) info.tied = {{"embed_out.weight", "gpt_neox.embed_in.weight"}};
-  auto root = std::make_shared<WithHead>(
-      config.architecture, "gpt_neox", backbone, "embed_out",
+  return decoder_model(
+      config, {"gpt_neox", "layers", "embed_in", "embed_out", "GPTNeoXLayer"}, backbone, backbone,
       std::make_shared<Linear>(config.hidden_size, config.vocab_size, false, options));
-  return std::make_unique<Model>(config, info, root, backbone, root->head());
 }
 
 }  // namespace quanthost::model

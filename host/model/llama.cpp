@@ -5,8 +5,8 @@
 #include <cmath>
 #include <typeinfo>
 
-#include "host/model/architectures.hpp"
 #include "host/model/cpu/ops.hpp"
+#include "host/model/decoder.hpp"
 #include "host/model/experts.hpp"
 #include "host/model/known_value.hpp"
 
@@ -253,10 +253,10 @@ class ScaledEmbedding : public Embedding {
   at::Tensor scale_;  // the same tensor as the buffer
 };
 
-class LlamaBackbone : public Backbone {
+class LlamaBackbone : public RotaryBackbone {
  public:
   LlamaBackbone(const ModelConfig& config, const at::TensorOptions& options)
-      : Backbone(class_of(config, "Model")) {
+      : RotaryBackbone(class_of(config, "Model")) {
     std::shared_ptr<Layer> embedding;
     if (config.family->gemma) {
       embedding = std::make_shared<ScaledEmbedding>(config, options);
@@ -273,40 +273,15 @@ class LlamaBackbone : public Backbone {
     rotary_ = add("rotary_emb",
                   std::make_shared<RotaryEmbedding>(config, class_of(config, "RotaryEmbedding")));
   }
-
-  at::Tensor embed(const ModelInputs& inputs, const at::Tensor&) override {
-    return (*embedding_)(inputs.input_ids);
-  }
-  ModuleList<Block>& blocks() override { return *blocks_; }
-  at::Tensor finish(const at::Tensor& hidden) override { return (*norm_)(hidden); }
-  RotaryEmbedding* rotary() override { return &*rotary_; }
-
- private:
-  Slot<Layer> embedding_, norm_;
-  Slot<ModuleList<Block>> blocks_;
-  Slot<RotaryEmbedding> rotary_;
 };
 
 }  // namespace
 
 std::unique_ptr<Model> build_llama(const ModelConfig& config, const at::TensorOptions& options) {
   auto backbone = std::make_shared<LlamaBackbone>(config, options);
-  ModelInfo info;
-  info.base_prefix = "model";
-  info.no_split_classes = {class_of(config, "DecoderLayer")};
-  if (!config.has_head()) {
-    info.blocks = "layers";
-    info.input_embeddings = "embed_tokens";
-    return std::make_unique<Model>(config, info, backbone, backbone, Slot<Layer>());
-  }
-  info.blocks = "model.layers";
-  info.input_embeddings = "model.embed_tokens";
-  info.output_embeddings = "lm_head";
-  if (config.tied_embeddings) info.tied = {{"lm_head.weight", "model.embed_tokens.weight"}};
-  auto root =
-      std::make_shared<WithHead>(config.architecture, "model", backbone, "lm_head",
-                                 linear(config.hidden_size, config.vocab_size, false, options));
-  return std::make_unique<Model>(config, info, root, backbone, root->head());
+  return decoder_model(
+      config, {"model", "layers", "embed_tokens", "lm_head", class_of(config, "DecoderLayer")},
+      backbone, backbone, linear(config.hidden_size, config.vocab_size, false, options));
 }
 
 }  // namespace quanthost::model

@@ -1,7 +1,7 @@
 // OPT: learned positions counted past the padding, norms before or after each half.
 #include <ATen/ATen.h>
 
-#include "host/model/architectures.hpp"
+#include "host/model/decoder.hpp"
 
 namespace quanthost::model {
 namespace {
@@ -128,20 +128,10 @@ class OptBackbone : public Backbone {
 std::unique_ptr<Model> build_opt(const ModelConfig& config, const at::TensorOptions& options) {
   auto backbone = std::make_shared<OptBackbone>(config, options);
   auto base = std::make_shared<Holder>("OPTModel", "decoder", backbone);
-  ModelInfo info{.base_prefix = "model",
-                 .blocks = "decoder.layers",
-                 .input_embeddings = "decoder.embed_tokens"};
-  info.no_split_classes = {"OPTDecoderLayer"};
-  if (!config.has_head())
-    return std::make_unique<Model>(config, info, base, backbone, Slot<Layer>());
-  info.blocks = "model.decoder.layers";
-  info.input_embeddings = "model.decoder.embed_tokens";
-  info.output_embeddings = "lm_head";
-  if (config.tied_embeddings) info.tied = {{"lm_head.weight", "model.decoder.embed_tokens.weight"}};
   const std::int64_t embedded = config.integer("word_embed_proj_dim", config.hidden_size);
-  auto root = std::make_shared<WithHead>(config.architecture, "model", base, "lm_head",
-                                         opt_linear(embedded, config.vocab_size, false, options));
-  return std::make_unique<Model>(config, info, root, backbone, root->head());
+  return decoder_model(
+      config, {"model", "decoder.layers", "decoder.embed_tokens", "lm_head", "OPTDecoderLayer"},
+      base, backbone, opt_linear(embedded, config.vocab_size, false, options));
 }
 
 }  // namespace quanthost::model

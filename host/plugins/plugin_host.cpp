@@ -1,5 +1,7 @@
 #include "host/plugins/plugin_host.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "host/base/log.hpp"
@@ -28,9 +30,16 @@ std::optional<std::size_t> matching_rules(const QuantizerSpec& spec, const Json&
 
 // "did you mean X?", or else what to do.
 std::string suggestion(std::string_view written, const std::vector<std::string>& known,
-                       const char* otherwise) {
+                       const std::string& otherwise) {
   const auto nearest = nearest_name(written, known);
   return nearest ? fmt::format("did you mean '{}'?", *nearest) : otherwise;
+}
+
+std::string what_there_is(std::vector<std::string> methods) {
+  if (methods.empty()) return "there are no methods here";
+  std::sort(methods.begin(), methods.end());
+  methods.erase(std::unique(methods.begin(), methods.end()), methods.end());
+  return fmt::format("there are {}", fmt::join(methods, ", "));
 }
 
 [[noreturn]] void refuse_unusable(const PluginRecord& plugin) {
@@ -144,10 +153,12 @@ MethodChoice PluginHost::find_method(std::string_view method) {
                 fmt::format("name the plugin too: {}/{}", usable[0].plugin->id(), method));
   }
   if (!unusable.empty()) refuse_unusable(*unusable.front());
-  throw Error(ErrorKind::kValue,
-              fmt::format("no plugin provides the quantization method '{}'", method),
-              suggestion(method, names,
-                         "put the plugin that does into a directory of 'quanthost plugins paths'"));
+  throw NoSuchMethod(
+      fmt::format("no plugin provides the quantization method '{}'", method),
+      suggestion(method, names,
+                 fmt::format("{}; a plugin that has it belongs into a directory of 'quanthost "
+                             "plugins paths'",
+                             what_there_is(names))));
 }
 
 MethodChoice PluginHost::match_checkpoint(const Json& quantization_config) {
@@ -180,10 +191,9 @@ MethodChoice PluginHost::match_checkpoint(const Json& quantization_config) {
   }
   if (unusable) refuse_unusable(*unusable);
   if (method.empty()) fail(ErrorKind::kValue, "quantization_config has no quant_method");
-  throw Error(ErrorKind::kValue,
-              fmt::format("no plugin loads checkpoints with quant_method '{}'", method),
-              "put the plugin that does into a directory of 'quanthost plugins paths'; "
-              "'quanthost methods' shows what is there");
+  throw NoSuchMethod(fmt::format("no plugin loads checkpoints with quant_method '{}'", method),
+                     "put the plugin that does into a directory of 'quanthost plugins paths'; "
+                     "'quanthost methods' shows what is there");
 }
 
 std::vector<ResolverPlugin> PluginHost::resolver_plugins() {

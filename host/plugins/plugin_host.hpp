@@ -29,6 +29,14 @@ struct PluginHostOptions {
   std::optional<SearchContext> context;  // instead of this process's environment
 };
 
+// Nobody provides the method that was asked for: a ValueError for those who load, as in
+// transformers, and a plugin that is not there for those who install.
+class NoSuchMethod : public Error {
+ public:
+  NoSuchMethod(std::string message, std::string hint)
+      : Error(ErrorKind::kValue, std::move(message), std::move(hint)) {}
+};
+
 // A quantization method and the plugin that provides it. Borrowed from the PluginHost.
 struct MethodChoice {
   const PluginRecord* plugin = nullptr;
@@ -85,7 +93,7 @@ class PluginHost {
   const PluginRecord& find_plugin(const std::string& id_or_file);
 
   // "bitsandbytes_4bit", or "org.example.bnb/bitsandbytes_4bit" when several plugins have it.
-  // Throws kValue when nobody provides it, as transformers does for a method it does not know, and
+  // Throws NoSuchMethod, and
   // kImport or kRuntime with the reason when the plugin that does cannot be used.
   MethodChoice find_method(std::string_view method);
   // The method that loads a checkpoint with this quantization_config: quant_method and every rule

@@ -120,6 +120,10 @@ static int32_t find_method(void* user, const quanthost_method_info* method) {
   if (strcmp(method->name, "absmax8") == 0) {
     CHECK(strcmp(method->plugin, "org.example.absmax8") == 0);
     CHECK(method->requires_calibration == 0 && method->quant_method[0] != 0);
+    CHECK(method->option_count == 1 && method->options[0].struct_size == sizeof *method->options);
+    CHECK(strcmp(method->options[0].name, "modules_to_not_convert") == 0);
+    CHECK(method->options[0].type[0] && method->options[0].help[0]);
+    CHECK(method->options[0].default_value[0] != 0);
     *(int*)user = 1;
   }
   return 0;
@@ -239,7 +243,19 @@ static void generation(void) {
   CHECK(result.stop_reason == QUANTHOST_STOP_LENGTH && result.prefill_seconds > 0);
   CHECK(all.bytes > 4 && all.bytes < sizeof all.text);
 
+  memset(&part, 0, sizeof part);
+  part.limit = -1;
   options.on_text_user = &part;
+  WORKS(quanthost_model_encode(model, "hello", 0, collect_tokens, &part, &error));
+  WORKS(quanthost_model_generate_tokens(model, part.tokens, part.token_count, &options, &result,
+                                        &error));
+  CHECK(part.bytes == all.bytes && memcmp(part.text, all.text, all.bytes) == 0);
+  FAILS(quanthost_model_generate_tokens(model, NULL, 1, &options, NULL, &error),
+        QUANTHOST_ERR_VALUE, "prompt");
+  FAILS(quanthost_model_generate_tokens(model, NULL, 0, &options, NULL, &error),
+        QUANTHOST_ERR_VALUE, "no tokens");
+  memset(&part, 0, sizeof part);
+  part.limit = 3;
   WORKS(quanthost_model_generate(model, "hello", &options, &result, &error));
   CHECK(result.stop_reason == QUANTHOST_STOP_CALLBACK && part.calls == 3);
   CHECK(memcmp(part.text, all.text, part.bytes) == 0);
@@ -360,7 +376,7 @@ static void loading(void) {
   CHECK(model == NULL);
   options.setting_count = 0;
   options.quantization_file = "/no/such/file.yaml";
-  FAILS(quanthost_model_load(host, g_model, &options, &model, &error), QUANTHOST_ERR_VALUE, "both");
+  FAILS(quanthost_model_load(host, g_model, &options, &model, &error), QUANTHOST_ERR_VALUE, "so does method");
   options.quantization_file = NULL;
   FAILS(quanthost_model_load(host, "/no/such/model", &options, &model, &error), QUANTHOST_ERR_OS,
         "/no/such/model");
@@ -436,6 +452,10 @@ static void saving(void) {
   snprintf(quantized, sizeof quantized, "%s/quantized", g_scratch);
   snprintf(dense, sizeof dense, "%s/dense", g_scratch);
   load.method = "absmax8";
+  load.flags = 1u << 31;
+  FAILS(quanthost_quantize(host, g_model, quantized, &load, &save, &error),
+        QUANTHOST_ERR_NOT_IMPLEMENTED, "quanthost_load_options");
+  load.flags = QUANTHOST_LOAD_NO_MAPPED_FILES | QUANTHOST_LOAD_KEEP_SMALL_TYPES;
   save.progress = watch;
   save.progress_user = &seen;
   save.max_shard_bytes = 1 << 20;

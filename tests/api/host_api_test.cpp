@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "tests/folders.hpp"
+#include "tests/error_of.hpp"
 
 namespace {
 
@@ -41,17 +42,6 @@ class HostApi : public ::testing::Test {
     fs::create_directories(scratch_);
   }
   void TearDown() override { fs::remove_all(scratch_); }
-
-  template <typename Body>
-  Error error_of(Body&& body) {
-    try {
-      body();
-    } catch (const Error& e) {
-      return e;
-    }
-    ADD_FAILURE() << "nothing failed";
-    return Error(ErrorKind::kInternal, "");
-  }
 
   fs::path scratch_;
   Host host_{host_options()};
@@ -241,12 +231,84 @@ TEST_F(HostApi, ModelsOutliveTheirHost) {
 }
 
 TEST_F(HostApi, QuantizeNeedsAMethodAndGivesTheFactsOfWhatItWrote) {
-  EXPECT_EQ(error_of([&] { host_.quantize(kModel, scratch_ / "out", {}); }).kind(),
-            ErrorKind::kValue);
+  const Error without = error_of([&] { host_.quantize(kModel, scratch_ / "out", {}); });
+  EXPECT_EQ(without.kind(), ErrorKind::kValue);
+  EXPECT_EQ(without.hint().find("--"), std::string::npos)
+      << "no flags of the command: " << without.hint();
   EXPECT_FALSE(fs::exists(scratch_ / "out"));
   const ModelInfo info = host_.quantize(kModel, scratch_ / "out", with_method("absmax8"));
   EXPECT_EQ(info.method, "absmax8");
   EXPECT_TRUE(fs::exists(scratch_ / "out/model.safetensors"));
+  // What is quantized already is written again as it is, and not quantized twice.
+  EXPECT_EQ(host_.quantize(scratch_ / "out", scratch_ / "again", {}).method, "absmax8");
+  EXPECT_EQ(error_of([&] {
+              host_.quantize(scratch_ / "out", scratch_ / "twice", with_method("absmax8"));
+            }).kind(),
+            ErrorKind::kValue);
+}
+
+TEST_F(HostApi, QuantizeWritesWhatLoadAndSaveWrite) {
+  host_.quantize(kModel, scratch_ / "at-once", with_method("absmax8"));
+  host_.load(kModel, with_method("absmax8")).save(scratch_ / "in-steps");
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json"}) {
+    const auto text = [&](const char* folder) {
+      std::ifstream file(scratch_ / folder / name, std::ios::binary);
+      return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    EXPECT_FALSE(text("at-once").empty()) << name;
+    EXPECT_EQ(text("at-once"), text("in-steps")) << name;
+  }
+}
+
+TEST_F(HostApi, QuantizeRefusesWhatCannotBeSavedBeforeItReports) {
+  HostOptions with_recording = host_options();
+  with_recording.plugin_paths.push_back(fs::path(QH_TEST_BINARY_DIR) / "tests/load_plugins");
+  Host host(with_recording);
+  LoadOptions options = with_method("recording");
+  options.settings = {{"log", "/dev/null"}, {"serializable", "false"}};
+  int reports = 0;
+  options.progress = [&](const ProgressReport&) { return ++reports > 0; };
+  const Error error = error_of([&] { host.quantize(kModel, scratch_ / "out", options); });
+  EXPECT_EQ(error.kind(), ErrorKind::kValue);
+  EXPECT_NE(error.message().find("serializable"), std::string::npos) << error.message();
+  EXPECT_EQ(reports, 0) << "it began to read";
+  EXPECT_FALSE(fs::exists(scratch_ / "out"));
+}
+
+TEST_F(HostApi, TheLoadsProgressAndCancelCountUntilAllIsWritten) {
+  std::set<std::string> stages;
+  LoadOptions options = with_method("absmax8");
+  options.progress = [&](const ProgressReport& now) {
+    stages.insert(now.stage);
+    if (now.stage == "save") options.cancel.cancel();
+    return true;
+  };
+  EXPECT_EQ(error_of([&] { host_.quantize(kModel, scratch_ / "out", options); }).kind(),
+            ErrorKind::kCancelled);
+  EXPECT_EQ(stages, (std::set<std::string>{"quantize", "save"}));
+  EXPECT_FALSE(fs::exists(scratch_ / "out"));
+}
+
+TEST_F(HostApi, ErrorsSpeakOfFieldsAndNotOfFlags) {
+  LoadOptions options;
+  options.settings = {{"bits", "4"}};
+  const Error error = error_of([&] { host_.load(kModel, options); });
+  EXPECT_EQ(error.message(), "settings is given without method, whose options it changes");
+  options.settings.clear();
+  options.device_map = "nowhere:0";
+  EXPECT_NE(error_of([&] { host_.load(kModel, options); }).message().find("nowhere"),
+            std::string::npos);
+  options.device_map.clear();
+  options.dtype = "float17";
+  EXPECT_EQ(error_of([&] { host_.load(kModel, options); }).message().find("dtype: "), 0u);
+}
+
+TEST_F(HostApi, AModelInMemoryAndOneInItsFileSayTheSame) {
+  LoadOptions in_memory;
+  in_memory.map_files = false;
+  Model a = host_.load(kModel), b = host_.load(kModel, in_memory);
+  EXPECT_EQ(a.generate("hello", greedy(8)).tokens, b.generate("hello", greedy(8)).tokens);
+  EXPECT_GT(b.info().bytes_read, a.info().bytes_read);
 }
 
 }  // namespace

@@ -7,10 +7,10 @@
 #include <set>
 #include <sstream>
 
-#include "host/conformance/mock_load.hpp"
 #include "quanthost/plugin/error.hpp"
 #include "tests/bnb4/package_library.hpp"
 #include "tests/folders.hpp"
+#include "tests/conformance/plugin_subject.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -35,20 +35,13 @@ MockPackage bitsandbytes(const std::string& version) {
             return QH_OK;
           }};
 }
-MockPackage bare(const std::string& version) {
-  return {version, [](auto, auto, const void**, qh_package**) -> qh_status { return QH_ERR_KEY; }};
-}
 
 Subject make_subject(const std::string& version = "0.50.2") {
-  const std::string path = test::source_folder() + "/plugins/bnb4/quantizer/plugin.yaml";
-  std::ostringstream yaml;
-  yaml << std::ifstream(path).rdbuf() << "\nabi: \"" << QH_ABI_MAJOR << "." << QH_ABI_MINOR
-       << "\"\n";
-  Subject subject;
-  subject.path = test::built_plugin("qh_bnb4");
-  subject.manifest = Manifest::parse(yaml.str(), path);
-  subject.packages = {{"bitsandbytes", bitsandbytes(version)}, {"accelerate", bare("1.15.0")}};
-  return subject;
+  const std::string path = test::built_plugin("qh_bnb4");
+  return {path,
+          manifest_of(path),
+          1,
+          {{"bitsandbytes", bitsandbytes(version)}, {"accelerate", bare_package("1.15.0")}}};
 }
 
 // One load, from the plugin's entry to the quantized modules.

@@ -299,6 +299,54 @@ def full_disk(s):
     shim = s.build / "tests/libfull_disk.so"
     return ["quantize", "model", "out", "--method", "absmax8"], {"LD_PRELOAD": str(shim)}
 
+@mistake(model=True)
+def method_that_nobody_has(s):
+    s.model(), s.plugin("absmax8")
+    return ["load", "model", "--method", "nf4"]
+
+@mistake(model=True)
+def setting_without_a_method(s):
+    s.model()
+    return ["load", "model", "--set", "bits=4"]
+
+@mistake(model=True)
+def method_twice(s):
+    s.model(), s.plugin("absmax8")
+    (s.work / "quant.yaml").write_text("method: absmax8\n")
+    return ["load", "model", "--method", "absmax8", "--quant", "quant.yaml"]
+
+@mistake(model=True)
+def device_map_that_is_no_json(s):
+    s.model()
+    return ["load", "model", "--device-map", "{"]
+
+@mistake(model=True)
+def quantized_twice(s):
+    s.plugin("absmax8")
+    s.config(s.model(), quantization_config={"quant_method": "absmax8"})
+    return ["quantize", "model", "out", "--method", "absmax8"]
+
+@mistake(model=True)
+def dequantize_of_a_dense_model(s):
+    s.model()
+    return ["dequantize", "model", "out"]
+
+@mistake
+def value_left_out(s):
+    return ["plugins", "list", "--color"]
+
+@mistake
+def help_of_a_verb_that_is_none(s):
+    return ["help", "quantise"]
+
+@mistake
+def plugin_to_validate_left_out(s):
+    return ["validate", "mine.so"]
+
+@mistake
+def plugin_path_that_is_none(s):
+    return ["--plugin-path", "plugns", "plugins", "why", "org.example.absmax8"]
+
 @mistake
 def report_of_a_file_that_tells_nothing(s):
     (s.work / "notes.json").write_text("{}")

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -255,6 +256,24 @@ class Terminal(Place):
         self.assertIn("\x1b[", self.on_terminal("plugins", "list", NO_COLOR=""))
 
 
+class Interrupted(Place):
+    """Ctrl-C ends every verb with 130 and one sentence."""
+
+    def interrupted(self, *arguments, wait_for):
+        if not (BUILD / "lib/libquanthost.so").exists():
+            self.skipTest("built without LibTorch")
+        process = subprocess.Popen([BUILD / "bin/quanthost", *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env={"PATH": os.environ["PATH"], "HOME": str(self.root / "home")})
+        self.assertNotEqual(process.stdout.read(wait_for), "")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, err), (130, "error: interrupted\n"))
+        return out
+
+    def test_while_it_generates(self):
+        self.interrupted("run", str(BUILD / "tests/api/tiny_model"), "-p", "hello", "-n", "60000", "--greedy", wait_for=3)
+
+
 class Completion(Place):
     def complete(self, *words):
         script = self.root / "completion.bash"
@@ -352,6 +371,20 @@ class Help(Place):
                 continue
             self.assertEqual(done.returncode, 0, verb)
             self.assertRegex(done.stdout, r"Examples:\n  \S", verb)
+
+    def test_of_every_verb_shows_the_whole_command_and_where_the_other_options_are(self):
+        for verb in (["plugins", "list"], ["methods"], ["completion"]):
+            text = self.run_quanthost(*verb, "--help").stdout
+            self.assertIn(f"Usage: quanthost {' '.join(verb)} [OPTIONS]", text)
+            self.assertIn("Every verb also takes --json", text)
+        self.assertIn("Usage: quanthost completion [OPTIONS] SHELL\n", self.run_quanthost("completion", "--help").stdout)
+        self.assertNotIn("REQUIRED", self.run_quanthost("completion", "--help").stdout)
+
+    def test_of_a_method_lists_its_options(self):
+        self.drop()
+        text = self.run_quanthost("methods", "absmax8").stdout
+        self.assertRegex(text, r"method absmax8 .*\n  modules_to_not_convert +list +null +names of modules")
+        self.assertEqual(self.run_quanthost("methods", "absmaks8").returncode, 4)
 
     def test_lists_the_verbs_of_the_library_without_opening_it(self):
         text = self.run_quanthost("--help").stdout

@@ -11,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from console_blocks import pattern_of  # noqa: E402: a neighbour of this file
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MODEL = SOURCE / "models/smollm2"
 
@@ -64,20 +67,35 @@ int main(int, char** argv) {
     run(folder / "build/run", found[0])
 
 
+def programs(page):
+    """[(language, program, the lines that it prints)]: blocks with a main, each with the text block that follows it."""
+    found = re.findall(r"```(cpp|c)\n((?:(?!```).)*?int main.*?)```(?:(?!```).)*?```text\n(.*?)```",
+                       (SOURCE / page).read_text(encoding="utf-8"), re.DOTALL)
+    return [(language, program, expected.splitlines()) for language, program, expected in found]
+
+
 def embedding(cmake, folder, prefix, build_folder):
-    """docs/embedding.md: an application in C++."""
-    (folder / "app.cpp").write_text(next(b for b in blocks("docs/embedding.md", "cpp") if "int main" in b))
-    (folder / "CMakeLists.txt").write_text("cmake_minimum_required(VERSION 3.25)\nproject(app LANGUAGES C CXX)\n" +
-                                           blocks("docs/embedding.md", "cmake")[0])
+    """docs/embedding.md: applications in C++ and C, and what they print."""
+    shown = programs("docs/embedding.md")
+    lists = "cmake_minimum_required(VERSION 3.25)\nproject(app LANGUAGES C CXX)\nset(CMAKE_C_STANDARD 99)\n"
+    for number, (language, program, _) in enumerate(shown):
+        (folder / f"app{number}.{language}").write_text(program)
+        lists += blocks("docs/embedding.md", "cmake")[0].replace("app.cpp", f"app{number}.{language}").replace(
+            "(app ", f"(app{number} ")
+    (folder / "CMakeLists.txt").write_text(lists)
     build(cmake, folder, prefix)
+    if len(shown) != 3:
+        sys.exit(f"docs/embedding.md shows 3 programs, found were {len(shown)}")
     if not (MODEL / "config.json").exists():
-        return print("the application was built, not run: models/smollm2 is not here (scripts/get-smollm2)")
+        return print("the applications were built, not run: models/smollm2 is not here (scripts/get-smollm2)")
     (prefix / "lib/quanthost").mkdir(parents=True, exist_ok=True)
     (prefix / "lib/quanthost/libtorch").symlink_to(setting(build_folder, "QUANTHOST_TORCH_DIR"))
-    said = run(folder / "build/app", MODEL, env={**os.environ, "QUANTHOST_PLUGIN_PATH": str(build_folder / "plugins"),
-                                                 "OMP_WAIT_POLICY": "passive"})
-    if "Paris" not in said:
-        sys.exit(f"docs/embedding.md: the capital of France is not Paris:\n{said}")
+    for number, (_, _, expected) in enumerate(shown):
+        said = run(folder / f"build/app{number}", MODEL, folder / "out",
+                   env={**os.environ, "QUANTHOST_PLUGIN_PATH": str(build_folder / "plugins"), "OMP_WAIT_POLICY": "passive"})
+        wanted = pattern_of(expected)
+        if not re.search(wanted.pattern.removesuffix(r"\Z"), said if said.endswith("\n") else said + "\n"):
+            sys.exit(f"docs/embedding.md: program {number} was to print\n{chr(10).join(expected)}\nand printed\n{said}")
 
 
 def main():

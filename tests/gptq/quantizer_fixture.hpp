@@ -7,13 +7,10 @@
 #include <random>
 
 #include "format.hpp"
-#include "host/conformance/mock_load.hpp"
-#include "host/conformance/opened_plugin.hpp"
-#include "host/plugins/loaded_plugin.hpp"
-#include "host/plugins/plugin_record.hpp"
 #include "quanthost/cpu/formats.hpp"
 #include "quanthost/plugin/host.hpp"
 #include "tests/folders.hpp"
+#include "tests/conformance/plugin_subject.hpp"
 #include "tests/gptq/fake_calibration.hpp"
 
 namespace quanthost::gptq::testing {
@@ -21,32 +18,14 @@ namespace quanthost::gptq::testing {
 using namespace conformance;
 using Config = std::map<std::string, OrderedJson>;
 
-inline Manifest manifest_of(const std::string& path) {
-  return read_plugin_file(path).manifest.value();
-}
-
-inline MockPackage bare(const std::string& version) {
-  return {version, [](auto, auto, const void**, qh_package**) -> qh_status { return QH_ERR_KEY; }};
-}
-
 // The CPU provider of this build under any version, and the host's optimum.
 inline Subject make_subject(const std::string& kernels = "0.7.1") {
   const std::string plugin = test::built_plugin("gptq");
-  Subject subject{plugin, manifest_of(plugin), 1, {}};
-  subject.packages["optimum"] = bare("2.3.0");
-  subject.packages["auto_gptq"] = {kernels,
-                                   [](std::string_view interface_id, std::string_view device,
-                                      const void** table, qh_package** self) -> qh_status {
-                                     const std::string provider = test::built_plugin("qh_gptq_cpu");
-                                     const auto found =
-                                         LoadedPlugin::open(provider, manifest_of(provider))
-                                             .package("auto_gptq", std::string(interface_id),
-                                                      std::string(device));
-                                     *table = found.table;
-                                     *self = found.self;
-                                     return QH_OK;
-                                   }};
-  return subject;
+  return {plugin,
+          manifest_of(plugin),
+          1,
+          {{"optimum", bare_package("2.3.0")},
+           {"auto_gptq", provided_package("auto_gptq", kernels, test::built_plugin("qh_gptq_cpu"))}}};
 }
 
 struct Gptq {
@@ -64,15 +43,6 @@ struct Gptq {
                     {pre_quantized, threads, dtype, std::move(config)});
   }
 };
-
-inline std::string failure_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Failure& failure) {
-    return failure.what();
-  }
-  return "nothing failed";
-}
 
 inline std::string text_of(const std::function<qh_status(qh_str_sink)>& slot) {
   std::string text;

@@ -11,6 +11,8 @@
 #include "host/checkpoint/safetensors_writer.hpp"
 #include "host/load/save.hpp"
 #include "tests/folders.hpp"
+#include "host/load/quantize_checkpoint.hpp"
+#include "tests/error_of.hpp"
 
 namespace quanthost {
 
@@ -106,15 +108,12 @@ class LoadPipeline : public testing::Test {
     return to;
   }
 
-  template <typename Body>
-  Error error_of(Body&& body) {
-    try {
-      body();
-    } catch (const Error& e) {
-      return e;
-    }
-    ADD_FAILURE() << "nothing failed";
-    return Error(ErrorKind::kInternal, "");
+  // As the verb `quantize` and Host::quantize do it.
+  static LoadedModel quantize(const LoadOptions& how, const fs::path& out,
+                              const SaveOptions& save = {}) {
+    LoadedModel loaded = plan_load(plugins(), how);
+    quantize_checkpoint(loaded, how, out, save, command_option_names());
+    return loaded;
   }
 
   std::vector<std::string> slots() {

@@ -159,6 +159,29 @@ TEST_F(LoadMemory, QuantizesIntoACheckpointWithoutHoldingTheModel) {
   fs::remove_all(out);
 }
 
+// The same road from an application.
+TEST_F(LoadMemory, AnApplicationQuantizesWithoutHoldingTheModel) {
+  const fs::path out = checkpoint_.path().string() + "-api";
+  const std::uint64_t process = measured(verb("estimate")).at("process_bytes");
+  for (const char* threads : {"1", "2"}) {
+    fs::remove_all(out);
+    const std::string line =
+        fmt::format("{0}/tests/api_quantize '{1}' '{2}' '{0}/plugins' {3} {4}", QH_TEST_BINARY_DIR,
+                    checkpoint_.path().string(), out.string(), kQueue, threads);
+    std::FILE* const pipe = ::popen(line.c_str(), "r");
+    ASSERT_NE(pipe, nullptr);
+    unsigned long long peak = 0;
+    const int read = std::fscanf(pipe, "%llu", &peak);
+    ASSERT_EQ(::pclose(pipe), 0);
+    ASSERT_EQ(read, 1);
+    const std::uint64_t model = fs::file_size(out / "model.safetensors");
+    EXPECT_LE(peak, process + kQueue + GeneratedCheckpoint::largest_tensor() + 64 * kMiB);
+    std::printf("threads %s: peak %.1f MiB, model %.1f MiB, process at rest %.1f MiB\n", threads,
+                mib(peak), mib(model), mib(process));
+  }
+  fs::remove_all(out);
+}
+
 // Checkpoints that a repository does not hold: SmolLM2 where models/smollm2 is, and any other that
 // QUANTHOST_LARGE_CHECKPOINT names (bench/load/make_checkpoint.py writes one of 4 GiB).
 class LoadMemoryOf : public testing::TestWithParam<const char*> {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "host/load/config_fields.hpp"
+#include "tests/error_of.hpp"
 
 namespace quanthost {
 namespace {
@@ -33,17 +34,6 @@ QuantizerSpec sample() {
   return spec;
 }
 
-template <typename Body>
-Error error_of(Body&& body) {
-  try {
-    body();
-  } catch (const Error& e) {
-    return e;
-  }
-  ADD_FAILURE() << "nothing was refused";
-  return Error(ErrorKind::kInternal, "");
-}
-
 TEST(UserQuantization, ReadsValuesAsYaml) {
   const auto user =
       user_quantization("m", {"a=4", "b=true", "c=0.5", "d=[x, y]", "e=nf4", "f=\"4\""});
@@ -56,6 +46,23 @@ TEST(UserQuantization, RefusesSettingsWithoutAMethodOrAKey) {
   EXPECT_THAT(error_of([] { user_quantization("", {"a=1"}); }).what(), HasSubstr("--method"));
   EXPECT_THAT(error_of([] { user_quantization("m", {"=1"}); }).what(), HasSubstr("key=value"));
   EXPECT_THAT(error_of([] { user_quantization("m", {"a=1", "a=2"}); }).what(), HasSubstr("twice"));
+}
+
+// An application that embeds the host never heard of --set.
+TEST(UserQuantization, SpeaksOfTheOptionsAsTheCallerNamesThem) {
+  const OptionNames names{"LoadOptions::method", "settings", "quantization_file", {}, {}, {}, {},
+                          "Host::methods()"};
+  const auto refused = [&](const QuantizationRequest& request) {
+    return error_of([&] { user_quantization(request, names); });
+  };
+  const Error alone = refused({"", {{"a", "1"}}, {}});
+  EXPECT_EQ(alone.message(),
+            "settings is given without LoadOptions::method, whose options it changes");
+  EXPECT_THAT(alone.hint(), HasSubstr("Host::methods()"));
+  EXPECT_THAT(refused({"m", {{"a", "1"}, {"a", "2"}}, {}}).what(), HasSubstr("settings gives"));
+  EXPECT_THAT(refused({"m", {{"a", "[1"}}, {}}).what(), HasSubstr("settings a"));
+  EXPECT_THAT(refused({"m", {}, "x.yaml"}).what(), HasSubstr("quantization_file"));
+  EXPECT_EQ(refused({"", {}, "/no/such/file.yaml"}).kind(), ErrorKind::kOs);
 }
 
 TEST(ConfigForQuantizing, FillsDefaultsAndTheMatchRule) {

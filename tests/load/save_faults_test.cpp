@@ -1,5 +1,8 @@
 // What goes wrong in the middle of a save, of a model in memory and of one that streams into its
 // checkpoint: the error names the cause, nothing new stays, and what was there before is whole.
+#include <algorithm>
+#include <fstream>
+
 #include "tests/load/file_transfers.hpp"
 #include "tests/load/load_fixture.hpp"
 
@@ -26,12 +29,12 @@ class SaveFaults : public LoadPipeline {
     how.quantization = user_quantization("recording", settings);
     return how;
   }
-  // As the verb `quantize` does it: finished layers wait in a file, not in memory.
-  void quantize_streaming(LoadOptions how) {
-    LoadedModel loaded = plan_load(plugins(), how);
-    spool_for_saving(how, *loaded.quantizer, out());
-    run_load(loaded, how);
-    save_model(loaded, out());
+  // Finished layers wait in a file, not in memory.
+  void quantize_streaming(const LoadOptions& how) { quantize(how, out()); }
+  bool read_a_tensor() const {
+    const auto events = trace_.events();
+    return std::any_of(events.begin(), events.end(),
+                       [](const Trace::Event& event) { return event.category == "tensor"; });
   }
   int transfers_of(Transfer kind, const std::function<void()>& work) {
     int count = 0;
@@ -110,6 +113,32 @@ TEST_F(SaveFaults, AMethodThatCannotBeSavedIsRefusedBeforeAnythingIsWritten) {
   });
   EXPECT_EQ(writes, 0);
   EXPECT_FALSE(fs::exists(out()));
+}
+
+// Hours of work must not end in a refusal that was certain from the start.
+TEST_F(SaveFaults, QuantizingRefusesBeforeATensorIsRead) {
+  Error error = error_of([&] { quantize_streaming(recording("serializable=false")); });
+  EXPECT_EQ(error.kind(), ErrorKind::kValue);
+  EXPECT_THAT(error.what(), HasSubstr("not serializable"));
+  EXPECT_FALSE(read_a_tensor());
+
+  EXPECT_THROW(quantize_streaming(options(deep_)), UserOptionError) << "no method";
+  EXPECT_FALSE(read_a_tensor());
+
+  fs::create_directories(out());
+  { std::ofstream notes(out() / "notes.txt"); }
+  error = error_of([&] { quantize_streaming(recording()); });
+  EXPECT_EQ(error.kind(), ErrorKind::kOs);
+  EXPECT_THAT(error.what(), HasSubstr("holds no checkpoint"));
+  EXPECT_FALSE(read_a_tensor());
+  fs::remove_all(out());
+
+  quantize_streaming(recording());
+  EXPECT_TRUE(read_a_tensor());
+  LoadOptions again = recording();
+  again.checkpoint = out();
+  EXPECT_THROW(quantize(again, folder_ / "again"), UserOptionError) << "quantized already";
+  EXPECT_FALSE(fs::exists(folder_ / "again"));
 }
 
 }  // namespace

@@ -20,14 +20,6 @@ class SpooledSave : public LoadPipeline {
                        : std::vector<std::string>{});
     return out;
   }
-  // As the verb `quantize` does it.
-  void quantize(LoadOptions how, const fs::path& out, const SaveOptions& save = {}) {
-    LoadedModel loaded = plan_load(plugins(), how);
-    spool_for_saving(how, *loaded.quantizer, out);
-    run_load(loaded, how);
-    EXPECT_NE(loaded.spool, nullptr);
-    save_model(loaded, out, save);
-  }
   static void expect_same_files(const fs::path& a, const fs::path& b) {
     std::set<std::string> names;
     for (const auto& folder : {a, b})
@@ -56,7 +48,8 @@ TEST_F(SpooledSave, WritesTheBytesThatAModelInMemoryGives) {
       LoadedModel whole = load_model(plugins(), quantized_by(method, checkpoint));
       EXPECT_EQ(whole.spool, nullptr);
       save_model(whole, folder_ / "whole");
-      quantize(quantized_by(method, checkpoint), folder_ / "spooled");
+      const LoadedModel spooled = quantize(quantized_by(method, checkpoint), folder_ / "spooled");
+      EXPECT_NE(spooled.spool, nullptr);
       SCOPED_TRACE(std::string(method) + " of " + checkpoint.string());
       expect_same_files(folder_ / "whole", folder_ / "spooled");
     }

@@ -29,11 +29,12 @@ GenerationOptions greedy(std::vector<std::string> stops = {}) {
 TEST(GenerateText, GivesTheTextOfTheTokensPieceByPiece) {
   auto model = load_golden("llama");
   std::vector<std::string> pieces(2);
-  const TextGeneration result = generate_text(*model, letters(), kPrompts, greedy(),
-                                              [&](std::size_t row, std::string_view piece) {
-                                                pieces[row] += piece;
-                                                return true;
-                                              });
+  const TextGeneration result =
+      generate_text(*model, letters(), kPrompts, greedy(),
+                    [&](std::size_t row, std::string_view piece, std::int64_t) {
+                      pieces[row] += piece;
+                      return true;
+                    });
   EXPECT_EQ(result.generation.tokens, generate(*model, kPrompts, greedy()).tokens);
   for (std::size_t row = 0; row < 2; ++row) {
     EXPECT_EQ(result.texts[row].size(), 24u);
@@ -55,13 +56,25 @@ TEST(GenerateText, AStopStringEndsItsOwnRowOnly) {
   EXPECT_EQ(result.texts[0], whole.texts[0].substr(0, end));
   EXPECT_EQ(result.generation.tokens[0].size(), end + stop.size());
   EXPECT_EQ(result.texts[1], whole.texts[1]);
+  EXPECT_EQ(result.ends, (std::vector{TextEnd::kStopString, TextEnd::kLength}));
+}
+
+TEST(GenerateText, AnEndTokenEndsItsRow) {
+  auto model = load_golden("llama");
+  GenerationOptions options = greedy();
+  options.stop_ids = {generate(*model, kPrompts, greedy()).tokens[0][2]};
+  const TextGeneration result = generate_text(*model, letters(), kPrompts, options);
+  EXPECT_EQ(result.ends[0], TextEnd::kEndOfText);
+  EXPECT_LE(result.generation.tokens[0].size(), 3u);
 }
 
 TEST(GenerateText, TheCallerEndsARowByReturningFalse) {
   auto model = load_golden("llama");
   const TextGeneration result =
       generate_text(*model, letters(), kPrompts, greedy(),
-                    [](std::size_t row, std::string_view) { return row != 0; });
+                    [](std::size_t row, std::string_view, std::int64_t) { return row != 0; });
+  EXPECT_EQ(result.ends[0], TextEnd::kCallback);
+  EXPECT_EQ(result.ends[1], TextEnd::kLength);
   EXPECT_EQ(result.generation.tokens[0].size(), 1u);
   EXPECT_EQ(result.generation.tokens[1].size(), 24u);
 }
@@ -69,6 +82,22 @@ TEST(GenerateText, TheCallerEndsARowByReturningFalse) {
 TEST(GenerateText, GeneratingIdsAloneRefusesStopStrings) {
   auto model = load_golden("llama");
   EXPECT_THROW(generate(*model, kPrompts, greedy({"x"})), Error);
+}
+
+TEST(GenerationOptions, WishesGoBeforeWhatTheFilesSay) {
+  const Json config{{"do_sample", true}, {"temperature", 0.7}, {"top_k", 9}, {"top_p", 0.5}};
+  GenerationWishes wishes;
+  wishes.top_k = 3;
+  const GenerationOptions some = generation_options({}, &config, wishes);
+  EXPECT_TRUE(some.sample);
+  EXPECT_EQ(some.top_k, 3);
+  EXPECT_EQ(some.top_p, 0.5);
+  wishes.temperature = 0;
+  EXPECT_FALSE(generation_options({}, &config, wishes).sample);
+  wishes.temperature = 1.5;
+  EXPECT_TRUE(generation_options({}, nullptr, wishes).sample);
+  wishes.greedy = true;
+  EXPECT_FALSE(generation_options({}, nullptr, wishes).sample);
 }
 
 TEST(GenerationOptions, TakeStopStringsFromTheConfigurationAsOneOrAsAList) {

@@ -4,13 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "host/conformance/mock_load.hpp"
-#include "host/conformance/opened_plugin.hpp"
-#include "host/plugins/loaded_plugin.hpp"
-#include "host/plugins/plugin_record.hpp"
 #include "quantizer/options.hpp"
 #include "quantizer/qmap.hpp"
 #include "tests/folders.hpp"
+#include "tests/conformance/plugin_subject.hpp"
 
 namespace quanthost::conformance {
 namespace {
@@ -18,28 +15,14 @@ namespace {
 using ::testing::HasSubstr;
 using Options = MockLoad::Options;
 
-Manifest manifest_of(const std::string& path) { return read_plugin_file(path).manifest.value(); }
-
 // The packages of a session: the CPU provider of this build, and an accelerate of the host's.
 Subject make_subject() {
   const std::string plugin = test::built_plugin("qh_quanto");
-  Subject subject{plugin, manifest_of(plugin), 1, {}};
-  subject.packages["accelerate"] = {
-      "1.15.0", [](std::string_view, std::string_view, const void**, qh_package**) -> qh_status {
-        return QH_ERR_KEY;
-      }};
-  subject.packages["quanto"] = {
-      "0.2.7",
-      [](std::string_view interface_id, std::string_view device, const void** table,
-         qh_package** self) -> qh_status {
-        const std::string provider = test::built_plugin("qh_quanto_cpu");
-        const auto found = LoadedPlugin::open(provider, manifest_of(provider))
-                               .package("quanto", std::string(interface_id), std::string(device));
-        *table = found.table;
-        *self = found.self;
-        return QH_OK;
-      }};
-  return subject;
+  return {plugin,
+          manifest_of(plugin),
+          1,
+          {{"accelerate", bare_package("1.15.0")},
+           {"quanto", provided_package("quanto", "0.2.7", test::built_plugin("qh_quanto_cpu"))}}};
 }
 
 // The plugin with what its manifest says, and packages whose versions a test may change.
@@ -52,15 +35,6 @@ struct Quanto {
     return MockLoad(host, subject, subject.manifest.quantizers.at(0), std::move(options));
   }
 };
-
-std::string failure_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Failure& failure) {
-    return failure.what();
-  }
-  return "nothing failed";
-}
 
 TEST(QuantoQuantizer, RefusesActivationsForAModelThatIsNotPreQuantized) {
   Quanto q;

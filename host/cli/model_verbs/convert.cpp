@@ -32,6 +32,8 @@ int convert(Session& session, const Options& options) {
   if (session.json())
     session.print_json("convert",
                        {{"from", options.from}, {"to", options.to}, {"dtype", options.dtype}});
+  else
+    session.print(fmt::format("{}: written as {}", options.to, options.dtype));
   return 0;
 }
 

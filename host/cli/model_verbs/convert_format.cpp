@@ -1,5 +1,6 @@
 #include "host/cli/model_verbs/convert_format.hpp"
 
+#include "host/base/atomic_output.hpp"
 #include "host/cli/model_verbs/open_model.hpp"
 #include "host/load/save.hpp"
 
@@ -30,6 +31,7 @@ int convert_format(Session& session, const std::string& from, const std::string&
   options.settings = {"save_format=" + format};
   LoadSession work(session, options);
   LoadedModel loaded = work.plan();
+  need_replaceable(to, OutputKind::kDirectory);
   work.run(loaded);
   SaveOptions save;
   save.progress = &work.progress();

@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "host/base/atomic_output.hpp"
 #include "host/cli/model_verbs/open_model.hpp"
 #include "host/load/save.hpp"
 
@@ -13,8 +14,10 @@ struct DequantizeFlags : ModelOptions {
 int dequantize(Session& session, const DequantizeFlags& flags) {
   LoadSession work(session, flags);
   LoadedModel loaded = work.plan();
+  need_dequantizable(loaded);
+  need_replaceable(flags.out, OutputKind::kDirectory);
   work.run(loaded);
-  const std::string method = loaded.quantizer ? loaded.quantizer->config().spec->method : "";
+  const std::string method = loaded.quantizer->config().spec->method;
   dequantize_model(loaded, to_qh_dtype(loaded.dtype));
   SaveOptions save;
   save.progress = &work.progress();

@@ -6,6 +6,7 @@
 #include "host/base/atomic_output.hpp"
 #include "host/checkpoint/safetensors_writer.hpp"
 #include "host/cli/model_verbs/open_model.hpp"
+#include "host/model/model_inputs.hpp"
 #include "host/model/weights.hpp"
 
 namespace quanthost::cli {
@@ -30,12 +31,9 @@ at::Tensor parse_ids(const std::string& text) {
 // A safetensors file whose tensors are named as forward()'s arguments in transformers.
 model::ModelInputs read_inputs(const Checkpoint& file) {
   model::ModelInputs inputs;
-  for (const auto& [name, slot] : {std::pair{"input_ids", &inputs.input_ids},
-                                   std::pair{"attention_mask", &inputs.attention_mask},
-                                   std::pair{"position_ids", &inputs.position_ids},
-                                   std::pair{"token_type_ids", &inputs.token_type_ids},
-                                   std::pair{"pixel_values", &inputs.pixel_values}}) {
-    if (const StoredTensor* stored = file.find(name)) *slot = model::mapped_tensor(*stored).clone();
+  for (const std::string_view name : model::kInputNames) {
+    if (const StoredTensor* stored = file.find(std::string(name)))
+      model::input_named(inputs, name) = model::mapped_tensor(*stored).clone();
   }
   return inputs;
 }
@@ -62,6 +60,7 @@ int forward(Session& session, const Options& options) {
   else
     inputs = read_inputs(Checkpoint::open(options.inputs));
   const OpenedModel opened = open_model(session, options.model);
+  model::check_inputs(*opened.model, inputs);
   const at::Tensor result = opened.model->forward(inputs).to(at::kFloat).contiguous();
   const std::string name = opened.model->has_head() ? "logits" : "last_hidden_state";
   write_result(options.out, name, result);
@@ -70,6 +69,9 @@ int forward(Session& session, const Options& options) {
                                    {"tensor", name},
                                    {"shape", result.sizes().vec()},
                                    {"load_s", opened.load_seconds}});
+  else
+    session.print(
+        fmt::format("{}: {} of {}", options.out, name, Json(result.sizes().vec()).dump()));
   return 0;
 }
 

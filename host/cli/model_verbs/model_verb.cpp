@@ -4,13 +4,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 
 #include "host/checkpoint/model_config.hpp"
 #include "host/cli/model_verb_list.hpp"
+#include "host/load/faults.hpp"
 
 namespace quanthost::cli {
 namespace {
@@ -50,6 +50,11 @@ class Display {
       : what_(std::move(what)),
         unit_(std::move(unit)),
         is_terminal_(::isatty(STDERR_FILENO) != 0 && terminal_allows_styling()) {}
+  Display(const Display&) = delete;
+  Display& operator=(const Display&) = delete;
+  ~Display() {
+    if (line_is_open_) std::fputc('\n', stderr);  // what failed is told on a line of its own
+  }
 
   void show(std::uint64_t done, std::uint64_t total) {
     const Clock::time_point now = Clock::now();
@@ -68,6 +73,7 @@ class Display {
       fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}/s  {}\033[K{}", what_, std::string(filled, '#'),
                  std::string(kWidth - filled, '.'), 100 * fraction, amount_text(rate, unit_), eta,
                  finished ? "\n" : "");
+      line_is_open_ = !finished;
     } else if (!finished) {
       fmt::print(stderr, "{}: {} of {}, {}/s\n", what_,
                  amount_text(static_cast<double>(done), unit_),
@@ -79,7 +85,7 @@ class Display {
  private:
   static constexpr std::size_t kWidth = 30;
   std::string what_, unit_;
-  bool is_terminal_;
+  bool is_terminal_, line_is_open_ = false;
   Clock::time_point start_ = Clock::now(), last_ = start_;
 };
 
@@ -104,8 +110,7 @@ bool interrupted() { return g_interrupt.cancelled(); }
 const CancelToken& interrupt_token() { return g_interrupt; }
 
 void throw_interrupted() {
-  throw CommandError(ExitCode::kInterrupted, ErrorKind::kCancelled,
-                     "interrupted; nothing was left behind");
+  throw CommandError(ExitCode::kInterrupted, ErrorKind::kCancelled, "interrupted");
 }
 
 ByteProgress progress_on_stderr(const Session& session, std::string what, std::string unit) {
@@ -124,32 +129,11 @@ std::uint64_t peak_rss_bytes() {
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-std::int64_t parse_integer(const std::string& option, const std::string& text, std::int64_t least) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value < least)
-    throw CommandError(
-        ExitCode::kUsage, ErrorKind::kValue,
-        fmt::format("{}: '{}' is no whole number of at least {}", option, text, least),
-        fmt::format("for example {} {}", option, std::max<std::int64_t>(least, 4)));
-  return value;
-}
-
-double parse_number(const std::string& option, const std::string& text, double least) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value >= least))
-    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
-                       fmt::format("{}: '{}' is no number of at least {}", option, text, least),
-                       fmt::format("for example {} {}", option, std::max(least, 0.7)));
-  return value;
-}
-
 std::filesystem::path model_folder(const std::string& path) {
   try {
     need_model_folder(path);
   } catch (const Error& e) {
-    throw CommandError(ExitCode::kModelInvalid, e.kind(), e.message(), e.hint());
+    throw CheckpointError(e);
   }
   return path;
 }

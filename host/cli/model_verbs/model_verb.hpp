@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/base/progress.hpp"
+#include "host/cli/option_values.hpp"
 #include "host/cli/session.hpp"
 #include "host/load/cancel.hpp"
 
@@ -44,12 +45,7 @@ ByteProgress progress_on_stderr(const Session& session, std::string what,
 
 std::uint64_t peak_rss_bytes();
 
-// Whole numbers and numbers of options that came as text; throws a usage error that names the
-// option.
-std::int64_t parse_integer(const std::string& option, const std::string& text, std::int64_t least);
-double parse_number(const std::string& option, const std::string& text, double least);
-
-// Throws kModelInvalid when there is no config.json.
+// Throws CheckpointError when there is no config.json.
 std::filesystem::path model_folder(const std::string& path);
 
 }  // namespace quanthost::cli

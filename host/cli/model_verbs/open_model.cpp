@@ -2,12 +2,9 @@
 
 #include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <chrono>
-#include <functional>
 
-#include "host/load/devices.hpp"
-#include "host/load/tensor_bridge.hpp"
+#include "host/load/load_request.hpp"
 #include "host/text/tokenizer.hpp"
 
 namespace quanthost::cli {
@@ -27,83 +24,17 @@ Progress::Listener stage_bars(const Session& session) {
   };
 }
 
-// A model that cannot be read is told apart from options that cannot be followed.
-[[noreturn]] void fail_model(const Error& e) {
-  throw CommandError(ExitCode::kModelInvalid, e.kind(), e.message(), e.hint());
-}
-
-// Options are checked before anything is read, and their refusals name them.
-void check_option(const char* option, const std::function<void()>& check) {
-  try {
-    check();
-  } catch (const Error& e) {
-    throw CommandError(ExitCode::kUsage, e.kind(), fmt::format("{}: {}", option, e.message()),
-                       e.hint());
-  }
-}
-
-std::shared_ptr<Checkpoint> open_checkpoint(const std::filesystem::path& folder) {
-  try {
-    return std::make_shared<Checkpoint>(Checkpoint::open(folder));
-  } catch (const Error& e) {
-    fail_model(e);
-  }
-}
-
-void check_devices(const DeviceMapRequest& request) {
-  if (!request.map) return;
-  for (const std::string& device : request.map->devices()) {
-    try {
-      memory_device(device);
-    } catch (const Error& e) {
-      throw CommandError(
-          ExitCode::kDeviceUnavailable, e.kind(), e.message(),
-          e.hint().empty() ? "'quanthost devices' lists what can be used here" : e.hint());
-    }
-  }
-}
-
-// A method that nobody provides is a plugin that is not there, though its error is a ValueError.
-void need_plugin(PluginHost& plugins, const LoadOptions& load) {
-  const Json* const stored = load.opened->quantization_config();
-  const std::string& named = load.quantization.method;
-  const std::string wanted =
-      stored ? stored->value("quant_method", "") : named.substr(named.rfind('/') + 1);
-  if (wanted.empty()) return;
-  for (const MethodChoice& known : plugins.methods())
-    if ((stored ? known.spec->quant_method : known.spec->method) == wanted) return;
-  try {
-    stored ? plugins.match_checkpoint(*stored) : plugins.find_method(named);
-  } catch (const Error& e) {
-    if (e.kind() != ErrorKind::kValue) throw;
-    throw CommandError(ExitCode::kDependency, e.kind(), e.message(), e.hint());
-  }
-}
-
-LoadOptions load_options(const ModelOptions& options) {
-  LoadOptions load;
-  if (!options.max_memory.empty())
-    check_option("--max-memory", [&] {
-      load.max_memory = parse_memory_limits(options.max_memory, default_accelerator());
-    });
-  if (!options.max_queue.empty())
-    check_option("--max-queue", [&] {
-      load.stream.queue_bytes = static_cast<std::uint64_t>(parse_byte_size(options.max_queue));
-    });
-  if (!options.dtype.empty() && options.dtype != "auto")
-    check_option("--dtype", [&] { qh_dtype_named(options.dtype); });
-  load.checkpoint = model_folder(options.path);
-  load.opened = open_checkpoint(load.checkpoint);
-  load.quantization = options.quant_file.empty()
-                          ? user_quantization(options.method, options.settings)
-                          : read_user_quantization(options.quant_file);
-  load.device_map = parse_device_map(options.device_map, default_accelerator());
-  check_devices(load.device_map);
-  load.dtype = options.dtype;
-  load.stream.readers = static_cast<unsigned>(std::min(at::get_num_threads(), 4));
-  load.offload_folder = options.offload_folder;
-  load.map_files = !options.no_mmap;
-  return load;
+LoadRequest request_of(const ModelOptions& options) {
+  LoadRequest request;
+  request.model = options.path;
+  request.quantization = {options.method, split_settings(options.settings), options.quant_file};
+  request.device_map = options.device_map;
+  request.max_memory = options.max_memory;
+  request.dtype = options.dtype;
+  request.max_queue = options.max_queue;
+  request.offload_folder = options.offload_folder;
+  request.map_files = !options.no_mmap;
+  return request;
 }
 
 }  // namespace
@@ -133,26 +64,13 @@ LoadSession::LoadSession(Session& session, const ModelOptions& options)
       progress_(stage_bars(session), &interrupt_token()) {
   if (!options.threads.empty())
     at::set_num_threads(static_cast<int>(parse_integer("--threads", options.threads, 1)));
-  load_ = load_options(options);
+  load_ = load_options(request_of(options), command_option_names());
   load_.progress = &progress_;
   load_.cancel = &interrupt_token();
   if (!trace_file_.empty()) load_.trace = &trace_;
 }
 
-LoadedModel LoadSession::plan() {
-  need_plugin(session_.plugins(), load_);
-  try {
-    return plan_load(session_.plugins(), load_);
-  } catch (const CheckpointError& e) {
-    fail_model(e);
-  } catch (const UserOptionError& e) {
-    throw CommandError(ExitCode::kUsage, e.kind(), e.message(), e.hint());
-  } catch (const Error& e) {
-    // Keys and architectures that do not fit are the model's fault, not a plugin's.
-    if (e.kind() == ErrorKind::kKey || e.kind() == ErrorKind::kNotImplemented) fail_model(e);
-    throw;
-  }
-}
+LoadedModel LoadSession::plan() { return plan_load(session_.plugins(), load_); }
 
 LoadSession::~LoadSession() {
   try {
@@ -163,12 +81,11 @@ LoadSession::~LoadSession() {
 }
 
 text::Tokenizer load_tokenizer(const std::string& model) {
+  const std::filesystem::path folder = model_folder(model);
   try {
-    return text::Tokenizer::load(model_folder(model));
-  } catch (const CommandError&) {
-    throw;
+    return text::Tokenizer::load(folder);
   } catch (const Error& e) {
-    fail_model(e);
+    throw CheckpointError(e);
   }
 }
 

@@ -14,14 +14,14 @@ struct Options {
 };
 
 int ppl(Session& session, const Options& options) {
+  const model::PerplexityOptions windows{parse_integer("--window", options.window, 2),
+                                         parse_integer("--stride", options.stride, 0)};
   const c10::InferenceMode no_gradients;
   const std::vector<text::TokenId> ids =
       load_tokenizer(options.model.path).encode(read_text_file(options.file));
   const OpenedModel opened = open_model(session, options.model);
-  const model::PerplexityOptions windows{parse_integer("--window", options.window, 2),
-                                         parse_integer("--stride", options.stride, 0)};
   const model::Perplexity p = model::perplexity(*opened.model, {ids.begin(), ids.end()}, windows,
-                                                progress_on_stderr(session, "scoring"));
+                                                progress_on_stderr(session, "scoring", "tokens"));
   if (session.json())
     session.print_json("ppl", {{"perplexity", p.perplexity},
                                {"standard_error", p.standard_error},

@@ -2,7 +2,7 @@
 
 #include "host/cli/model_verbs/layer_sizes.hpp"
 #include "host/cli/model_verbs/open_model.hpp"
-#include "host/load/save.hpp"
+#include "host/load/quantize_checkpoint.hpp"
 
 namespace quanthost::cli {
 namespace {
@@ -14,27 +14,11 @@ struct QuantizeFlags : ModelOptions {
 int quantize(Session& session, const QuantizeFlags& flags) {
   LoadSession work(session, flags);
   LoadedModel loaded = work.plan();
-  if (!loaded.quantizer) {
-    throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "quantize needs a method",
-                       "add --method ID ('quanthost methods' lists them) or --quant FILE");
-  }
-  // Without a method, what is quantized already is saved again as it is.
-  const bool method_given = !flags.method.empty() || !flags.quant_file.empty();
-  if (loaded.quantizer->pre_quantized() && method_given) {
-    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
-                       fmt::format("{} is quantized already, with {}", flags.path,
-                                   loaded.quantizer->config().spec->method),
-                       "dequantize it first with 'quanthost dequantize', or leave out the method "
-                       "to save it again as it is");
-  }
-  need_serializable(*loaded.quantizer);
-  spool_for_saving(work.options(), *loaded.quantizer, flags.out);
-  work.run(loaded);
   SaveOptions save;
   save.progress = &work.progress();
   save.cancel = &interrupt_token();
   save.trace = work.trace();
-  save_model(loaded, flags.out, save);
+  quantize_checkpoint(loaded, work.options(), flags.out, save, command_option_names());
   if (session.json()) {
     OrderedJson layers = layer_sizes(loaded);
     add_saved_reports(layers, flags.out);

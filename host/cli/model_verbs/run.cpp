@@ -16,22 +16,50 @@ struct Options {
   bool chat = false, greedy = false;
 };
 
-model::GenerationOptions generation_of(const Options& o, const Checkpoint& checkpoint) {
-  model::GenerationOptions g =
-      model::generation_options(*checkpoint.config(), checkpoint.generation_config());
-  g.max_new_tokens = parse_integer("-n", o.tokens, 1);
-  g.seed = static_cast<std::uint64_t>(parse_integer("--seed", o.seed, 0));
+// What was asked for, read before the model is.
+struct Wishes {
+  model::GenerationWishes sampling;
+  std::int64_t tokens;
+  std::uint64_t seed;
+};
+
+Wishes wishes_of(const Options& o) {
+  Wishes w{{},
+           parse_integer("-n", o.tokens, 1),
+           static_cast<std::uint64_t>(parse_integer("--seed", o.seed, 0))};
   if (!o.temperature.empty())
-    g.sample = (g.temperature = parse_number("--temperature", o.temperature, 0)) > 0;
-  if (!o.top_k.empty()) g.top_k = parse_integer("--top-k", o.top_k, 0);
-  if (!o.top_p.empty()) g.top_p = parse_number("--top-p", o.top_p, 0);
-  if (!o.penalty.empty()) g.repetition_penalty = parse_number("--repetition-penalty", o.penalty, 0);
-  if (o.greedy) g.sample = false;
-  for (const std::string& stop : o.stops) {
+    w.sampling.temperature = parse_number("--temperature", o.temperature, 0);
+  if (!o.top_k.empty()) w.sampling.top_k = parse_integer("--top-k", o.top_k, 0);
+  if (!o.top_p.empty()) w.sampling.top_p = parse_number("--top-p", o.top_p, 0);
+  if (!o.penalty.empty())
+    w.sampling.repetition_penalty = parse_number("--repetition-penalty", o.penalty, 0);
+  w.sampling.greedy = o.greedy;
+  for (const std::string& stop : o.stops)
     if (stop.empty()) throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "--stop is empty");
-    g.stop_strings.push_back(stop);
-  }
+  return w;
+}
+
+model::GenerationOptions generation_of(const Wishes& wishes, const std::vector<std::string>& stops,
+                                       const Checkpoint& checkpoint) {
+  model::GenerationOptions g = model::generation_options(
+      *checkpoint.config(), checkpoint.generation_config(), wishes.sampling);
+  g.max_new_tokens = wishes.tokens;
+  g.seed = wishes.seed;
+  g.stop_strings.insert(g.stop_strings.end(), stops.begin(), stops.end());
   return g;
+}
+
+const char* name_of(model::TextEnd end) {
+  switch (end) {
+    case model::TextEnd::kEndOfText:
+      return "end_of_text";
+    case model::TextEnd::kStopString:
+      return "stop_text";
+    case model::TextEnd::kLength:
+      return "length";
+    default:
+      return "interrupted";
+  }
 }
 
 std::vector<std::int64_t> prompt_ids(const Options& o, const std::filesystem::path& folder,
@@ -55,16 +83,19 @@ int run(Session& session, const Options& options) {
   if (options.prompt.empty())
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "run needs a prompt", "add -p TEXT");
   const c10::InferenceMode no_gradients;
+  const Wishes wishes = wishes_of(options);
   const text::Tokenizer tokenizer = load_tokenizer(options.model.path);
+  const std::vector<std::int64_t> prompt = prompt_ids(options, options.model.path, tokenizer);
   const OpenedModel opened = open_model(session, options.model);
-  const model::GenerationOptions generation = generation_of(options, *opened.checkpoint);
-  const auto print = [&](std::size_t, std::string_view piece) {
+  const model::GenerationOptions generation =
+      generation_of(wishes, options.stops, *opened.checkpoint);
+  const auto print = [&](std::size_t, std::string_view piece, std::int64_t) {
     if (!session.json()) std::fwrite(piece.data(), 1, piece.size(), stdout);
     std::fflush(stdout);
     return !interrupted();
   };
-  const model::TextGeneration written = model::generate_text(
-      *opened.model, tokenizer, {prompt_ids(options, opened.folder, tokenizer)}, generation, print);
+  const model::TextGeneration written =
+      model::generate_text(*opened.model, tokenizer, {prompt}, generation, print);
   const model::Generation& result = written.generation;
   if (!session.json()) std::fputc('\n', stdout);
   std::fflush(stdout);  // before what goes to stderr
@@ -76,6 +107,7 @@ int run(Session& session, const Options& options) {
     session.print_json("run", {{"text", written.texts.front()},
                                {"tokens", result.tokens.front()},
                                {"prompt_tokens", result.prompt_tokens},
+                               {"stop_reason", name_of(written.ends.front())},
                                {"load_s", opened.load_seconds},
                                {"prefill_tokens_per_s", prefill},
                                {"decode_tokens_per_s", decode},

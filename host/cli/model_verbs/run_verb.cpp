@@ -45,7 +45,13 @@ int run(const std::vector<std::string>& arguments, Session& session) {
   add_verbs(line, session);
   line.after_parse([&session](ParsedOptions& parsed) { session.apply_settings(parsed); });
   watch_interrupts();
-  return line.execute(arguments);
+  try {
+    return line.execute(arguments);
+  } catch (const quanthost::Error& e) {
+    // Whatever was cancelled, Ctrl-C did it.
+    if (e.kind() == quanthost::ErrorKind::kCancelled && interrupted()) throw_interrupted();
+    throw;
+  }
 }
 
 }  // namespace

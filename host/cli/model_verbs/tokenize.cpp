@@ -28,13 +28,15 @@ void for_each_line(Body&& body) {
       throw error.within(fmt::format("stdin, line {}", number));
     }
   }
+  if (interrupted()) throw_interrupted();  // it also ends the wait for a line
 }
 
 int tokenize(Session& session, const Options& options) {
   const text::Tokenizer tokenizer = load_tokenizer(options.model);
   const auto special = options.bare ? text::SpecialTokens::kOmit : text::SpecialTokens::kAdd;
   if (!options.text.empty()) {
-    session.print(Json(tokenizer.encode(options.text, special)).dump());
+    const Json ids = tokenizer.encode(options.text, special);
+    session.json() ? session.print_json("tokenize", {{"tokens", ids}}) : session.print(ids.dump());
     return 0;
   }
   for_each_line([&](const std::string& line) {

@@ -142,6 +142,11 @@ struct LoadOptions {
   std::string dtype = "auto";         // as stored; or "float32", "bfloat16", "float16"
   std::uint64_t max_queue_bytes = 0;  // read ahead at most; 0: 256 MiB
   std::filesystem::path offload_folder;
+  // False: every tensor is read into memory instead of being used where it lies in its file.
+  bool map_files = true;
+  // For a float32 model that only runs: matrices that are stored in a smaller type stay in it and
+  // are widened as they are used. The same results from half the memory.
+  bool keep_small_types = false;
   ProgressCallback progress;
   CancelSource cancel;
 };
@@ -292,7 +297,12 @@ class QUANTHOST_API Host {
   std::vector<SearchFolder> search_path() const;
 
   Model load(const std::filesystem::path& model_folder, const LoadOptions& options = {});
-  // Loads, quantizes and saves, in one pass over the checkpoint.
+  // One pass over the checkpoint: each part is written as soon as it is quantized, so that the
+  // model is never in memory at once (methods that calibrate hold it). A method that cannot be
+  // saved, a wrong option and a folder that would not be replaced are refused before a tensor is
+  // read. A checkpoint that is quantized already is written again as it is when no method is named.
+  // The load's cancel counts until all is written, and so does its progress unless `save` has its
+  // own.
   ModelInfo quantize(const std::filesystem::path& model_folder,
                      const std::filesystem::path& out_folder, const LoadOptions& options,
                      const SaveOptions& save = {});

@@ -160,6 +160,15 @@ typedef int32_t (*quanthost_plugin_fn)(void* user, const quanthost_plugin_info* 
 QUANTHOST_API quanthost_status quanthost_host_plugins(quanthost_host* host, quanthost_plugin_fn fn,
                                                       void* user, quanthost_error** error);
 
+typedef struct quanthost_method_option {
+  uint32_t struct_size;
+  uint32_t flags; /* 0 */
+  const char* name;
+  const char* type;
+  const char* default_value; /* as JSON; "null" when there is none */
+  const char* help;
+} quanthost_method_option;
+
 typedef struct quanthost_method_info {
   uint32_t struct_size;
   int32_t requires_calibration;
@@ -168,6 +177,8 @@ typedef struct quanthost_method_info {
   const char* plugin;
   const char* const* required_packages; /* "bitsandbytes>=0.39.0" */
   uint64_t required_package_count;
+  const quanthost_method_option* options;
+  uint64_t option_count;
 } quanthost_method_info;
 typedef int32_t (*quanthost_method_fn)(void* user, const quanthost_method_info* method);
 QUANTHOST_API quanthost_status quanthost_host_methods(quanthost_host* host, quanthost_method_fn fn,
@@ -186,9 +197,16 @@ typedef struct quanthost_setting {
   const char* value; /* YAML: "4", "true", "nf4", "[a, b]" */
 } quanthost_setting;
 
+enum {
+  QUANTHOST_LOAD_NO_MAPPED_FILES = 1, /* every tensor is read into memory, none used in its file */
+  /* for a float32 model that only runs: matrices that are stored in a smaller type stay in it and
+   * are widened as they are used; the same results from half the memory */
+  QUANTHOST_LOAD_KEEP_SMALL_TYPES = 2
+};
+
 typedef struct quanthost_load_options {
   uint32_t struct_size;
-  uint32_t flags;     /* 0 */
+  uint32_t flags;     /* QUANTHOST_LOAD_… */
   const char* method; /* quantize with it while loading; NULL: load as stored */
   const quanthost_setting* settings;
   uint64_t setting_count;
@@ -215,7 +233,11 @@ typedef struct quanthost_save_options {
 QUANTHOST_API quanthost_status quanthost_model_load(quanthost_host* host, const char* model_folder,
                                                     const quanthost_load_options* options,
                                                     quanthost_model** out, quanthost_error** error);
-/* Loads, quantizes and saves, in one pass over the checkpoint. */
+/* One pass over the checkpoint: each part is written as soon as it is quantized, so that the model
+ * is never in memory at once (methods that calibrate hold it). A method that cannot be saved, a
+ * wrong option and a folder that would not be replaced are refused before a tensor is read. A
+ * checkpoint that is quantized already is written again as it is when no method is named. The
+ * load's cancel counts until all is written, and so does its progress unless `save` has its own. */
 QUANTHOST_API quanthost_status quanthost_quantize(quanthost_host* host, const char* model_folder,
                                                   const char* out_folder,
                                                   const quanthost_load_options* options,
@@ -314,6 +336,11 @@ QUANTHOST_API quanthost_status quanthost_model_generate(quanthost_model* model, 
                                                         const quanthost_generate_options* options,
                                                         quanthost_generation* result,
                                                         quanthost_error** error);
+/* The same from token ids, as quanthost_model_encode gives them. */
+QUANTHOST_API quanthost_status
+quanthost_model_generate_tokens(quanthost_model* model, const int64_t* prompt, uint64_t count,
+                                const quanthost_generate_options* options,
+                                quanthost_generation* result, quanthost_error** error);
 QUANTHOST_API quanthost_status quanthost_model_chat(quanthost_model* model,
                                                     const quanthost_chat_message* messages,
                                                     uint64_t message_count,

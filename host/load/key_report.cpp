@@ -42,9 +42,11 @@ std::string KeyReport::text() const {
     shapes.push_back(fmt::format("{}: {} has {}, the model needs {}", m.name, m.file,
                                  shape_text(m.found), shape_text(m.expected)));
   }
-  return names_text("missing from the checkpoint", missing) +
-         names_text("in the checkpoint but not in the model", unexpected) +
-         names_text("with another shape", shapes);
+  std::string text = names_text("missing from the checkpoint", missing) +
+                     names_text("in the checkpoint but not in the model", unexpected) +
+                     names_text("with another shape", shapes);
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
 }
 
 PrefixChange prefix_change(std::string_view prefix, const std::vector<std::string>& checkpoint_keys,

@@ -20,9 +20,9 @@ void follow(const std::string& option, const std::string& value, Body&& body) {
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::kOs) throw;
     const std::string message = e.within(option).message();
-    throw UserOptionError(e.kind(), message,
-                          value.starts_with('{') ? "quote the JSON as one word, e.g. '{\"\": \"cpu\"}'"
-                                                 : e.hint());
+    throw UserOptionError(
+        e.kind(), message,
+        value.starts_with('{') ? "quote the JSON as one word, e.g. '{\"\": \"cpu\"}'" : e.hint());
   }
 }
 
@@ -51,9 +51,8 @@ void check_devices(const DeviceMapRequest& request) {
 
 LoadOptions load_options(const LoadRequest& request, const OptionNames& names) {
   LoadOptions load;
-  follow(names.max_memory, request.max_memory, [&] {
-    load.max_memory = parse_memory_limits(request.max_memory, default_accelerator());
-  });
+  follow(names.max_memory, request.max_memory,
+         [&] { load.max_memory = parse_memory_limits(request.max_memory, default_accelerator()); });
   follow(names.max_queue, request.max_queue, [&] {
     load.stream.queue_bytes = static_cast<std::uint64_t>(parse_byte_size(request.max_queue));
   });
@@ -62,9 +61,8 @@ LoadOptions load_options(const LoadRequest& request, const OptionNames& names) {
   check_folder(request.model);
   load.checkpoint = request.model;
   load.quantization = user_quantization(request.quantization, names);
-  follow(names.device_map, request.device_map, [&] {
-    load.device_map = parse_device_map(request.device_map, default_accelerator());
-  });
+  follow(names.device_map, request.device_map,
+         [&] { load.device_map = parse_device_map(request.device_map, default_accelerator()); });
   check_devices(load.device_map);
   load.dtype = request.dtype;
   load.stream.readers = static_cast<unsigned>(std::min(at::get_num_threads(), 4));

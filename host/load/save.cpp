@@ -186,7 +186,8 @@ void save_model(LoadedModel& loaded, const std::filesystem::path& directory,
 
 void need_dequantizable(const LoadedModel& loaded) {
   if (loaded.quantizer) return;
-  throw Error(ErrorKind::kValue, "the model is not quantized: there is nothing to dequantize");
+  throw Error(ErrorKind::kValue, "the model is not quantized: there is nothing to dequantize",
+              "give a model whose config.json has a quantization_config");
 }
 
 void dequantize_model(LoadedModel& loaded, qh_dtype dtype) {

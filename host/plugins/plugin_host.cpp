@@ -156,7 +156,7 @@ MethodChoice PluginHost::find_method(std::string_view method) {
   throw NoSuchMethod(
       fmt::format("no plugin provides the quantization method '{}'", method),
       suggestion(method, names,
-                 fmt::format("{}; a plugin that has it belongs into a directory of 'quanthost "
+                 fmt::format("{}; put a plugin that has it into a directory of 'quanthost "
                              "plugins paths'",
                              what_there_is(names))));
 }

@@ -376,7 +376,8 @@ static void loading(void) {
   CHECK(model == NULL);
   options.setting_count = 0;
   options.quantization_file = "/no/such/file.yaml";
-  FAILS(quanthost_model_load(host, g_model, &options, &model, &error), QUANTHOST_ERR_VALUE, "so does method");
+  FAILS(quanthost_model_load(host, g_model, &options, &model, &error), QUANTHOST_ERR_VALUE,
+        "so does method");
   options.quantization_file = NULL;
   FAILS(quanthost_model_load(host, "/no/such/model", &options, &model, &error), QUANTHOST_ERR_OS,
         "/no/such/model");

@@ -45,8 +45,7 @@ TEST(Forward, GivesTheSameForATensorAndForNamedOnes) {
   const at::Tensor input = ids(), mask = at::ones_like(input);
   const at::Tensor logits = model.forward(input);
   EXPECT_EQ(logits.sizes(), (at::IntArrayRef{1, 5, 64}));
-  EXPECT_TRUE(
-      at::equal(logits, model.forward({{"input_ids", input}, {"attention_mask", mask}})));
+  EXPECT_TRUE(at::equal(logits, model.forward({{"input_ids", input}, {"attention_mask", mask}})));
   EXPECT_FALSE(logits.clone().requires_grad());
 }
 

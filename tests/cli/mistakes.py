@@ -322,9 +322,10 @@ def device_map_that_is_no_json(s):
 
 @mistake(model=True)
 def quantized_twice(s):
-    s.plugin("absmax8")
-    s.config(s.model(), quantization_config={"quant_method": "absmax8"})
-    return ["quantize", "model", "out", "--method", "absmax8"]
+    s.model(), s.plugin("absmax8")
+    subprocess.run([s.build / "bin/quanthost", "quantize", "model", "quantized", "--method", "absmax8"], env=s.environment(),
+                   cwd=s.work, check=True, stdout=subprocess.DEVNULL)
+    return ["quantize", "quantized", "out", "--method", "absmax8"]
 
 @mistake(model=True)
 def dequantize_of_a_dense_model(s):

@@ -359,7 +359,7 @@ class Help(Place):
         pages = self.json_of("man", "--all", str(self.root / "man1"))["files"]
         text = {pathlib.Path(p).stem: pathlib.Path(p).read_text() for p in pages}
         leaves = [name for name in text if not any(other.startswith(name + "-") for other in text)]
-        return [name.split("-")[1:] for name in leaves]
+        return [[word.replace("_", "-") for word in re.sub(r"-key$", "_key", name).split("-")[1:]] for name in leaves]
 
     def test_of_every_verb_has_examples(self):
         with_models = (BUILD / "lib/libquanthost.so").exists()
@@ -383,7 +383,7 @@ class Help(Place):
     def test_of_a_method_lists_its_options(self):
         self.drop()
         text = self.run_quanthost("methods", "absmax8").stdout
-        self.assertRegex(text, r"method absmax8 .*\n  modules_to_not_convert +list +null +names of modules")
+        self.assertRegex(text, r"method absmax8 .*\n  requires .*\n  modules_to_not_convert +list +null +names of modules")
         self.assertEqual(self.run_quanthost("methods", "absmaks8").returncode, 4)
 
     def test_lists_the_verbs_of_the_library_without_opening_it(self):

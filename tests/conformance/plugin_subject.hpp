@@ -11,7 +11,9 @@
 
 namespace quanthost::conformance {
 
-inline Manifest manifest_of(const std::string& file) { return read_plugin_file(file).manifest.value(); }
+inline Manifest manifest_of(const std::string& file) {
+  return read_plugin_file(file).manifest.value();
+}
 
 // A package of the host's own: a version, and no functions.
 inline MockPackage bare_package(const std::string& version) {
@@ -21,10 +23,12 @@ inline MockPackage bare_package(const std::string& version) {
 // `package` under any version, with the functions of a provider that was built here.
 inline MockPackage provided_package(const std::string& package, const std::string& version,
                                     const std::string& file) {
-  return {version, [package, file](std::string_view interface_id, std::string_view device,
-                                   const void** table, qh_package** self) -> qh_status {
-            const auto found = LoadedPlugin::open(file, manifest_of(file))
-                                   .package(package, std::string(interface_id), std::string(device));
+  return {version,
+          [package, file](std::string_view interface_id, std::string_view device,
+                          const void** table, qh_package** self) -> qh_status {
+            const auto found =
+                LoadedPlugin::open(file, manifest_of(file))
+                    .package(package, std::string(interface_id), std::string(device));
             *table = found.table;
             *self = found.self;
             return QH_OK;

@@ -81,6 +81,18 @@ TEST(AtomicOutput, RefusesToReplaceADirectoryThatHoldsNoCheckpoint) {
   EXPECT_EQ(read_bytes(root / "home/thesis.tex"), "years of work");
 }
 
+// Asked before the work, it says what the output would say after it, and leaves no trace.
+TEST(NeedReplaceable, RefusesWhatAnOutputRefuses) {
+  TemporaryDirectory root;
+  fs::create_directory(root / "home");
+  put(root / "home/thesis.tex", "years of work");
+  EXPECT_THROW(need_replaceable(root / "home", OutputKind::kDirectory), Error);
+  EXPECT_THROW(need_replaceable(root / "home/thesis.tex", OutputKind::kDirectory), Error);
+  EXPECT_THROW(need_replaceable("", OutputKind::kDirectory), Error);
+  need_replaceable(root / "new/folder", OutputKind::kDirectory);
+  EXPECT_FALSE(fs::exists(root / "new"));
+}
+
 TEST(AtomicOutput, RefusesAFileWhereADirectoryShallBeAndTheReverse) {
   TemporaryDirectory root;
   put(root / "file", "x");

@@ -9,8 +9,8 @@
 #include <set>
 #include <thread>
 
-#include "tests/folders.hpp"
 #include "tests/error_of.hpp"
+#include "tests/folders.hpp"
 
 namespace {
 
@@ -262,7 +262,8 @@ TEST_F(HostApi, QuantizeWritesWhatLoadAndSaveWrite) {
 
 TEST_F(HostApi, QuantizeRefusesWhatCannotBeSavedBeforeItReports) {
   HostOptions with_recording = host_options();
-  with_recording.plugin_paths.push_back(fs::path(QH_TEST_BINARY_DIR) / "tests/load_plugins");
+  with_recording.plugin_paths.push_back(fs::path(quanthost::test::build_folder()) /
+                                        "tests/load_plugins");
   Host host(with_recording);
   LoadOptions options = with_method("recording");
   options.settings = {{"log", "/dev/null"}, {"serializable", "false"}};

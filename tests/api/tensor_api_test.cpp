@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/error_of.hpp"
+#include "tests/folders.hpp"
 
 namespace {
 
@@ -18,12 +19,12 @@ using quanthost::model::Layer;
 using quanthost::model::Linear;
 using quanthost::model::Slot;
 
-const fs::path kModel = fs::path(QH_TEST_BINARY_DIR) / "tests/api/tiny_model";
+const fs::path kModel = fs::path(quanthost::test::build_folder()) / "tests/api/tiny_model";
 
 Host& host() {
   static Host host([] {
     HostOptions options;
-    options.plugin_paths = {fs::path(QH_TEST_BINARY_DIR) / "plugins"};
+    options.plugin_paths = {fs::path(quanthost::test::build_folder()) / "plugins"};
     options.trust = "off";
     options.use_cache = false;
     options.isolate_first_use = false;

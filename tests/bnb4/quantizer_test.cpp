@@ -9,8 +9,8 @@
 
 #include "quanthost/plugin/error.hpp"
 #include "tests/bnb4/package_library.hpp"
-#include "tests/folders.hpp"
 #include "tests/conformance/plugin_subject.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::conformance {
 namespace {

@@ -9,8 +9,8 @@
 #include "format.hpp"
 #include "quanthost/cpu/formats.hpp"
 #include "quanthost/plugin/host.hpp"
-#include "tests/folders.hpp"
 #include "tests/conformance/plugin_subject.hpp"
+#include "tests/folders.hpp"
 #include "tests/gptq/fake_calibration.hpp"
 
 namespace quanthost::gptq::testing {
@@ -21,11 +21,12 @@ using Config = std::map<std::string, OrderedJson>;
 // The CPU provider of this build under any version, and the host's optimum.
 inline Subject make_subject(const std::string& kernels = "0.7.1") {
   const std::string plugin = test::built_plugin("gptq");
-  return {plugin,
-          manifest_of(plugin),
-          1,
-          {{"optimum", bare_package("2.3.0")},
-           {"auto_gptq", provided_package("auto_gptq", kernels, test::built_plugin("qh_gptq_cpu"))}}};
+  return {
+      plugin,
+      manifest_of(plugin),
+      1,
+      {{"optimum", bare_package("2.3.0")},
+       {"auto_gptq", provided_package("auto_gptq", kernels, test::built_plugin("qh_gptq_cpu"))}}};
 }
 
 struct Gptq {

@@ -9,10 +9,10 @@
 #include "host/base/file.hpp"
 #include "host/checkpoint/checkpoint_writer.hpp"
 #include "host/checkpoint/safetensors_writer.hpp"
-#include "host/load/save.hpp"
-#include "tests/folders.hpp"
 #include "host/load/quantize_checkpoint.hpp"
+#include "host/load/save.hpp"
 #include "tests/error_of.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost {
 

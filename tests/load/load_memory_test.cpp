@@ -166,7 +166,7 @@ TEST_F(LoadMemory, AnApplicationQuantizesWithoutHoldingTheModel) {
   for (const char* threads : {"1", "2"}) {
     fs::remove_all(out);
     const std::string line =
-        fmt::format("{0}/tests/api_quantize '{1}' '{2}' '{0}/plugins' {3} {4}", QH_TEST_BINARY_DIR,
+        fmt::format("{0}/tests/api_quantize '{1}' '{2}' '{0}/plugins' {3} {4}", build_folder(),
                     checkpoint_.path().string(), out.string(), kQueue, threads);
     std::FILE* const pipe = ::popen(line.c_str(), "r");
     ASSERT_NE(pipe, nullptr);

@@ -6,8 +6,8 @@
 
 #include "quantizer/options.hpp"
 #include "quantizer/qmap.hpp"
-#include "tests/folders.hpp"
 #include "tests/conformance/plugin_subject.hpp"
+#include "tests/folders.hpp"
 
 namespace quanthost::conformance {
 namespace {

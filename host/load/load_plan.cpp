@@ -246,7 +246,7 @@ void register_services() {
   static const bool once = [] {
     for (const char* id : {QH_THREADS_ID, QH_PROGRESS_ID, QH_PACKAGES_ID, QH_TENSOR_ID, QH_MODEL_ID,
                            QH_CHECKPOINT_ID, QH_LINALG_ID, QH_TEXT_ID, QH_CALIBRATION_ID,
-                           QH_FORWARD_ID, QH_LAYERS_ID}) {
+                           QH_FORWARD_ID, QH_LAYERS_ID, QH_ORIGINAL_INPUTS_ID}) {
       register_service(id, services::find(id));
     }
     return true;

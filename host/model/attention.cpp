@@ -36,11 +36,16 @@ at::Tensor causal_scores_mask(std::int64_t queries, std::int64_t keys,
       .triu(keys - queries + 1);
 }
 
+at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
+  if (!cpu::better_in_float32(a)) return at::matmul(a, b);
+  return at::matmul(a.to(at::kFloat), b.to(at::kFloat)).to(at::kHalf);
+}
+
 // With a soft cap the scores themselves are needed, so the fused attention of LibTorch cannot be
 // used.
 at::Tensor capped_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                             const at::Tensor& mask, bool causal, const AttentionShape& shape) {
-  at::Tensor scores = at::matmul(query, key.transpose(2, 3)) * shape.scale;
+  at::Tensor scores = product(query, key.transpose(2, 3)) * shape.scale;
   scores = at::tanh(scores / shape.softcap) * shape.softcap;
   if (mask.defined()) {
     // The softmax of a row that sees nothing stays free of NaN, again as in transformers.
@@ -48,7 +53,19 @@ at::Tensor capped_attention(const at::Tensor& query, const at::Tensor& key, cons
   } else if (causal) {
     scores = scores + causal_scores_mask(scores.size(2), scores.size(3), scores.options());
   }
-  return at::matmul(at::softmax(scores, -1, at::kFloat).to(query.scalar_type()), value);
+  return product(at::softmax(scores, -1, at::kFloat).to(query.scalar_type()), value);
+}
+
+at::Tensor fused_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           const at::Tensor& mask, bool causal, bool grouped, double scale) {
+  if (cpu::better_in_float32(query)) {
+    const auto wide = [](const at::Tensor& x) { return x.defined() ? x.to(at::kFloat) : x; };
+    return fused_attention(wide(query), wide(key), wide(value), wide(mask), causal, grouped, scale)
+        .to(at::kHalf);
+  }
+  return at::scaled_dot_product_attention(query, key, value,
+                                          mask.defined() ? std::optional(mask) : std::nullopt, 0.0,
+                                          causal, scale, grouped);
 }
 
 }  // namespace
@@ -78,9 +95,7 @@ at::Tensor attend(const at::Tensor& query, const at::Tensor& key, const at::Tens
   const at::Tensor attended =
       shape.softcap > 0.0
           ? capped_attention(query, keys, values, mask, causal, shape)
-          : at::scaled_dot_product_attention(query, keys, values,
-                                             mask.defined() ? std::optional(mask) : std::nullopt,
-                                             0.0, causal, shape.scale, grouped);
+          : fused_attention(query, keys, values, mask, causal, grouped, shape.scale);
   return attended.transpose(1, 2).reshape(
       {query.size(0), query.size(2), shape.heads * shape.head_dim});
 }

@@ -8,6 +8,13 @@
 #include "host/model/cpu/ops.hpp"
 
 namespace quanthost::model {
+namespace {
+
+at::Tensor in_float32(const at::Tensor& bias) {
+  return bias.defined() ? bias.to(at::kFloat) : bias;
+}
+
+}  // namespace
 
 at::TensorOptions without_memory(at::ScalarType dtype) {
   return at::TensorOptions(dtype).device(at::kMeta);
@@ -24,6 +31,10 @@ at::Tensor Linear::forward(const at::Tensor& input) {
   if (cpu::few_rows(input, weight())) return cpu::linear(input, {{weight(), bias()}}).front();
   if (cpu::widens(weight().scalar_type(), input.scalar_type()))
     return at::linear(input, cpu::widened(weight()), bias());
+  if (cpu::better_in_float32(input)) {
+    return at::linear(input.to(at::kFloat), cpu::widened(weight()), in_float32(bias()))
+        .to(at::kHalf);
+  }
   return at::linear(input, weight(), bias());
 }
 
@@ -38,6 +49,11 @@ at::Tensor Conv1D::forward(const at::Tensor& input) {
   const at::Tensor rows = input.reshape({-1, input.size(-1)});
   std::vector<std::int64_t> shape = input.sizes().vec();
   shape.back() = out_features();
+  if (cpu::better_in_float32(rows)) {
+    return at::addmm(in_float32(bias()), rows.to(at::kFloat), cpu::widened(weight()))
+        .to(at::kHalf)
+        .view(shape);
+  }
   return at::addmm(bias(), rows, weight()).view(shape);
 }
 

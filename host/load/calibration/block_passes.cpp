@@ -126,7 +126,8 @@ BlockPasses::BlockPasses(torch::nn::Module& root, std::string block,
   for (std::size_t row = 0; row < rows; ++row) known_.emplace_back(layers_.size(), budget);
 }
 
-BlockPasses::Pass::Pass(BlockPasses& block, const std::vector<std::string>& chosen)
+BlockPasses::Pass::Pass(BlockPasses& block, const std::vector<std::string>& chosen,
+                        Watchers watchers)
     : block_(block), places_(block.layers_.size()), chosen_(chosen.size()) {
   for (std::size_t place = 0; place < chosen.size(); ++place) {
     const auto found = std::find(block.layers_.begin(), block.layers_.end(), chosen[place]);
@@ -135,7 +136,7 @@ BlockPasses::Pass::Pass(BlockPasses& block, const std::vector<std::string>& chos
     places_[static_cast<std::size_t>(found - block.layers_.begin())].push_back(place);
   }
   find_changes();
-  put_watchers();
+  if (watchers == Watchers::kOwn) put_watchers();
 }
 
 BlockPasses::Pass::~Pass() { put_layers_back(); }

@@ -39,8 +39,12 @@ class BlockPasses {
 // While it lives, watchers stand in the places of the layers. Rows may be run on several threads.
 class BlockPasses::Pass {
  public:
+  // Whose watchers it runs with: one set serves two passes through the same modules, which take
+  // turns.
+  enum class Watchers { kOwn, kOfAnotherPass };
   // Nothing chosen: the rows go through to the end, and what is known is given up on the way.
-  Pass(BlockPasses& block, const std::vector<std::string>& chosen);
+  Pass(BlockPasses& block, const std::vector<std::string>& chosen,
+       Watchers watchers = Watchers::kOwn);
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
   ~Pass();

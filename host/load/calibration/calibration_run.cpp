@@ -1,6 +1,5 @@
 #include "host/load/calibration/calibration_run.hpp"
 
-#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
 
@@ -17,18 +16,9 @@ namespace quanthost {
 namespace {
 
 constexpr double kShareOfFreeMemory = 0.8;  // for activations, when no limit is given
-constexpr std::size_t kRowsOfThread = 4;    // in a wave
 
 at::Tensor row_tensor(const std::vector<std::int64_t>& values, at::Device device) {
   return at::tensor(values, at::kLong).unsqueeze(0).to(device);
-}
-
-model::BlockInputs moved_to(model::BlockInputs inputs, at::Device device) {
-  for (at::Tensor* tensor :
-       {&inputs.mask, &inputs.sliding_mask, &inputs.position_ids, &inputs.cos, &inputs.sin}) {
-    if (tensor->defined()) *tensor = tensor->to(device);
-  }
-  return inputs;
 }
 
 at::Device device_holding(torch::nn::Module& module, at::Device fallback) {
@@ -143,21 +133,19 @@ void CalibrationRun::open_journal(const Session& session, const CalibrationOptio
 // The first row tells how wide the others are.
 void CalibrationRun::embed(const Session& session) {
   const at::Tensor first = model_.model().prepare(inputs_of(rows_.front())).hidden;
-  std::vector<std::uint64_t> bytes;
   for (const Row& row : rows_) {
-    bytes.push_back(row.data.ids.size() * static_cast<std::uint64_t>(first.size(-1)) *
-                    first.element_size());
+    row_bytes_.push_back(row.data.ids.size() * static_cast<std::uint64_t>(first.size(-1)) *
+                         first.element_size());
     if (!row.data.padded()) shared_of(row);  // filled now: later several threads read it
   }
-  const std::filesystem::path folder = session.offload_folder.empty()
-                                           ? std::filesystem::temp_directory_path()
+  folder_ = session.offload_folder.empty() ? std::filesystem::temp_directory_path()
                                            : session.offload_folder;
   const std::uint64_t budget = activation_budget(session);
-  activations_ = std::make_unique<Activations>(std::move(bytes), budget, folder);
+  activations_ = std::make_unique<Activations>(row_bytes_, budget, folder_);
   budget_ = std::make_unique<MemoryBudget>(budget - activations_->bytes_in_memory());
   if (activations_->bytes_on_disk() > 0) {
     log::info("calibration", "{:.2f} GB of activations go to {}",
-              static_cast<double>(activations_->bytes_on_disk()) / 1e9, folder.string());
+              static_cast<double>(activations_->bytes_on_disk()) / 1e9, folder_.string());
   }
   for_rows(first.device(), 0, rows_.size(), [&](std::size_t row) {
     activations_->put(row, model_.model().prepare(inputs_of(rows_[row])).hidden);
@@ -170,6 +158,10 @@ std::uint64_t CalibrationRun::activation_budget(const Session& session) const {
     if (device == "cpu") budget = limit - static_cast<double>(model_.bytes());
   }
   return static_cast<std::uint64_t>(std::max(budget, 0.0));
+}
+
+at::Device CalibrationRun::device_of(std::size_t block, const Exec& exec) {
+  return device_holding(model_.model().block(block), exec.memory());
 }
 
 model::ModelInputs CalibrationRun::inputs_of(const Row& row) const {
@@ -207,111 +199,6 @@ std::string CalibrationRun::block_name(std::size_t block) const {
 const std::vector<std::string>& CalibrationRun::layers(std::size_t block) const {
   if (block < layers_.size()) return layers_[block];
   fail(ErrorKind::kKey, "block {}: the model has {} blocks", block, layers_.size());
-}
-
-void CalibrationRun::need_current(std::size_t block) const {
-  layers(block);
-  if (block == current_) return;
-  if (current_ == kInterrupted)
-    fail(ErrorKind::kRuntime, "block {} cannot be run: advancing was interrupted", block);
-  fail(ErrorKind::kRuntime,
-       "block {} cannot be run: the inputs at hand are those of block {}, and blocks are advanced "
-       "in order",
-       block, current_);
-}
-
-at::Device CalibrationRun::device_of(std::size_t block, const Exec& exec) {
-  return device_holding(model_.model().block(block), exec.memory());
-}
-
-at::Tensor CalibrationRun::block_output(std::size_t block, std::size_t row, at::Device device) {
-  return model_.model().run_block(block, activations_->get(row).to(device),
-                                  moved_to(shared_of(rows_[row]), device));
-}
-
-BlockPasses& CalibrationRun::passes(std::size_t block) {
-  if (!passes_) {
-    passes_ = std::make_unique<BlockPasses>(model_.root(), block_name(block), layers(block),
-                                            rows_.size(), *budget_);
-  }
-  return *passes_;
-}
-
-// A wave has whole batches, and some rows for each thread if it can.
-std::size_t CalibrationRun::last_row_of_wave(std::size_t first) const {
-  std::size_t last = std::min(first + kRowsOfThread * row_threads(), rows_.size());
-  while (last < rows_.size() && rows_[last].batch == rows_[last - 1].batch) ++last;
-  return last;
-}
-
-// Rows on an accelerator follow one another on its stream.
-void CalibrationRun::for_rows(at::Device device, std::size_t begin, std::size_t end,
-                              const std::function<void(std::size_t row)>& body) const {
-  if (device.is_cpu()) return for_each_row(begin, end, body);
-  for (std::size_t row = begin; row < end; ++row) body(row);
-}
-
-void CalibrationRun::run_block(const Exec& exec, std::size_t block,
-                               const std::vector<std::string>& chosen, const OnInput& on_input) {
-  need_current(block);
-  if (chosen.empty()) return;
-  const c10::InferenceMode inference;
-  const at::Device device = device_of(block, exec);
-  BlockPasses::Pass pass(passes(block), chosen);
-  for (std::size_t first = 0; first < rows_.size();) {
-    if (exec.cancel()) exec.cancel()->check();
-    const std::size_t last = last_row_of_wave(first);
-    std::vector<Captured> captured(last - first);
-    for_rows(device, first, last, [&](std::size_t row) {
-      captured[row - first] = pass.run(row, [&] { block_output(block, row, device); });
-    });
-    if (first == 0) pass.learn_sharing(captured.front());
-    hand_over(first, captured, chosen, on_input);
-    exec.report_progress(last, rows_.size());
-    first = last;
-  }
-}
-
-void CalibrationRun::hand_over(std::size_t first, std::vector<Captured>& captured,
-                               const std::vector<std::string>& chosen,
-                               const OnInput& on_input) const {
-  for (std::size_t begin = 0; begin < captured.size();) {
-    const std::size_t batch = rows_[first + begin].batch;
-    std::size_t end = begin;
-    while (end < captured.size() && rows_[first + end].batch == batch) ++end;
-    for (std::size_t layer = 0; layer < chosen.size(); ++layer) {
-      std::vector<at::Tensor> parts;
-      for (std::size_t row = begin; row < end; ++row) {
-        if (captured[row][layer].defined()) parts.push_back(std::move(captured[row][layer]));
-      }
-      if (parts.empty()) continue;
-      on_input(chosen[layer], parts.size() == 1 ? parts.front() : at::cat(parts), batch,
-               end - begin);
-    }
-    begin = end;
-  }
-}
-
-void CalibrationRun::advance(const Exec& exec, std::size_t block) {
-  need_current(block);
-  const c10::InferenceMode inference;
-  current_ = kInterrupted;
-  const bool is_last = block + 1 == block_count();  // nothing needs its outputs
-  const at::Device device = device_of(block, exec);
-  {
-    const BlockPasses::Pass pass(passes(block), {});
-    for (std::size_t first = 0; first < rows_.size() && !is_last;) {
-      if (exec.cancel()) exec.cancel()->check();
-      const std::size_t last = last_row_of_wave(first);
-      for_rows(device, first, last, [&](std::size_t row) {
-        pass.run(row, [&] { activations_->put(row, block_output(block, row, device)); });
-      });
-      exec.report_progress(last, rows_.size());
-      first = last;
-    }
-  }
-  passes_.reset();
-  current_ = block + 1;
 }
 
 }  // namespace quanthost

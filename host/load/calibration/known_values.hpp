@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -16,6 +17,9 @@ class MemoryBudget {
  public:
   explicit MemoryBudget(std::uint64_t bytes) : left_(static_cast<std::int64_t>(bytes)) {}
   bool take(std::uint64_t bytes);  // false: there is not that much left
+  std::uint64_t left() const {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(left_, 0));
+  }
   void give_back(std::uint64_t bytes) { left_ += static_cast<std::int64_t>(bytes); }
 
  private:

@@ -5,36 +5,22 @@
 #include <omp.h>
 
 namespace quanthost {
-namespace {
 
-// LibTorch's kernels choose their blocking by the number of threads they may use, even where they
-// then run on one: what is computed here must see one. Outside of a parallel region (a single row,
-// a single thread) LibTorch's own setting has to change, too.
-class OneThread {
- public:
-  OneThread() : before_(omp_get_max_threads()), whole_(!omp_in_parallel()) {
-    if (whole_) {
-      at::set_num_threads(1);
-    } else {
-      omp_set_num_threads(1);
-    }
+OneThread::OneThread() : before_(omp_get_max_threads()), whole_(!omp_in_parallel()) {
+  if (whole_) {
+    at::set_num_threads(1);
+  } else {
+    omp_set_num_threads(1);
   }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-  ~OneThread() {
-    if (whole_) {
-      at::set_num_threads(before_);
-    } else {
-      omp_set_num_threads(before_);
-    }
+}
+
+OneThread::~OneThread() {
+  if (whole_) {
+    at::set_num_threads(before_);
+  } else {
+    omp_set_num_threads(before_);
   }
-
- private:
-  const int before_;
-  const bool whole_;
-};
-
-}  // namespace
+}
 
 std::size_t row_threads() { return static_cast<std::size_t>(std::max(at::get_num_threads(), 1)); }
 

@@ -7,6 +7,22 @@
 
 namespace quanthost {
 
+// While it lives this thread computes alone. LibTorch's kernels choose their blocking by the number
+// of threads they may use, even where they then run on one: what must not depend on it has to see
+// one. Outside of a parallel region (a single row, a single thread) LibTorch's own setting changes,
+// too.
+class OneThread {
+ public:
+  OneThread();
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+  ~OneThread();
+
+ private:
+  const int before_;
+  const bool whole_;
+};
+
 // How many rows are worked on at once.
 std::size_t row_threads();
 

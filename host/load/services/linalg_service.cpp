@@ -1,11 +1,16 @@
-// qh.linalg/1: dense linear algebra through LibTorch, on whatever device the matrices lie.
+// qh.linalg/1: dense linear algebra through LibTorch, on whatever device the matrices lie. Products
+// have the same bits for every number of threads; LAPACK's factorizations have other ones, so that
+// on the CPU they run on one thread.
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cholesky_inverse.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/mm.h>
 
+#include <optional>
+
 #include "host/load/abi_strings.hpp"
+#include "host/load/calibration/row_loop.hpp"
 #include "host/load/exec.hpp"
 #include "host/load/services/services.hpp"
 #include "host/load/tensor_bridge.hpp"
@@ -26,6 +31,17 @@ void need_real(const at::Tensor& tensor, const char* what) {
          c10::toString(tensor.scalar_type()));
   }
 }
+
+// Alone where the number of threads would show in the result.
+class Factoring {
+ public:
+  explicit Factoring(const at::Tensor& a) {
+    if (a.is_cpu()) alone_.emplace();
+  }
+
+ private:
+  std::optional<OneThread> alone_;
+};
 
 at::Tensor factor(const at::Tensor& a, bool upper, const char* what) {
   auto [lower, info] = at::linalg_cholesky_ex(a, upper, /*check_errors=*/false);
@@ -65,6 +81,7 @@ qh_status cholesky(const qh_exec*, std::uint32_t flags, const qh_tensor* a) {
   return guard_call([&] {
     at::Tensor inout = matrix(a, "cholesky");
     need_real(inout, "cholesky");
+    const Factoring alone(inout);
     inout.copy_(factor(inout, (flags & QH_LINALG_UPPER) != 0, "cholesky"));
   });
 }
@@ -73,6 +90,7 @@ qh_status inverse_cholesky_upper(const qh_exec*, const qh_tensor* a) {
   return guard_call([&] {
     at::Tensor inout = matrix(a, "inverse_cholesky_upper");
     need_real(inout, "inverse_cholesky_upper");
+    const Factoring alone(inout);
     const at::Tensor inverse = at::cholesky_inverse(factor(inout, false, "inverse_cholesky_upper"));
     inout.copy_(factor(inverse, true, "inverse_cholesky_upper"));
   });
@@ -83,6 +101,7 @@ qh_status triangular_solve(const qh_exec*, std::uint32_t flags, const qh_tensor*
   return guard_call([&] {
     const at::Tensor triangle = matrix(a, "triangular_solve");
     at::Tensor inout = matrix(b, "triangular_solve");
+    const Factoring alone(inout);
     need_real(inout, "triangular_solve");
     const bool transpose = (flags & QH_LINALG_TRANSPOSE_A) != 0;
     const bool upper = ((flags & QH_LINALG_UPPER) != 0) != transpose;

@@ -7,7 +7,7 @@ namespace quanthost::services {
 
 const void* find(std::string_view id) {
   using Entry = std::pair<std::string_view, const void*>;
-  static const std::array<Entry, 12> kServices{{{QH_LOG_ID, &log()},
+  static const std::array<Entry, 13> kServices{{{QH_LOG_ID, &log()},
                                                 {QH_THREADS_ID, &threads()},
                                                 {QH_PROGRESS_ID, &progress()},
                                                 {QH_PACKAGES_ID, &packages()},
@@ -18,7 +18,8 @@ const void* find(std::string_view id) {
                                                 {QH_TEXT_ID, &text()},
                                                 {QH_CALIBRATION_ID, &calibration()},
                                                 {QH_FORWARD_ID, &forward()},
-                                                {QH_LAYERS_ID, &layers()}}};
+                                                {QH_LAYERS_ID, &layers()},
+                                                {QH_ORIGINAL_INPUTS_ID, &original_inputs()}}};
   for (const auto& [known, table] : kServices) {
     if (known == id) return table;
   }

@@ -3,6 +3,7 @@
 
 #include <quanthost/abi/forward.h>
 #include <quanthost/abi/layers.h>
+#include <quanthost/abi/original_inputs.h>
 #include <quanthost/abi/services.h>
 
 #include <string_view>
@@ -21,6 +22,7 @@ const qh_text_api& text();
 const qh_calibration_api& calibration();
 const qh_forward_api& forward();
 const qh_layers_api& layers();
+const qh_original_inputs_api& original_inputs();
 
 // The table of a service, or null when this host has none of that id.
 const void* find(std::string_view id);

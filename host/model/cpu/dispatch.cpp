@@ -1,4 +1,8 @@
 // Chooses the kernels for the CPU this runs on.
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <cstring>
 
@@ -44,6 +48,16 @@ const Kernels* kernels_named(const char* name) {
     if (candidate && std::strcmp(candidate->name, name) == 0) return candidate;
   }
   return nullptr;
+}
+
+bool has_float16_products() {
+#if defined(__x86_64__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  // Not by __builtin_cpu_supports: clang 14 does not know the name.
+  return has_avx512() && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx >> 23 & 1u);
+#else
+  return false;
+#endif
 }
 
 const Kernels& kernels() {

@@ -99,6 +99,8 @@ extern const Kernels kAvx512Bf16Kernels;
 // The best this CPU runs; QUANTHOST_CPU_KERNELS=scalar|avx2|avx512|avx512_bf16 asks for a lesser
 // one.
 const Kernels& kernels();
+// Whether this CPU has products of float16 (AVX512-FP16).
+bool has_float16_products();
 // Null when this CPU cannot run them. The names above.
 const Kernels* kernels_named(const char* name);
 

@@ -137,6 +137,12 @@ at::Tensor widened(const at::Tensor& weight) {
   return at::from_blob(to, weight.sizes(), weight.options().dtype(at::kFloat));
 }
 
+bool better_in_float32(const at::Tensor& tensor) {
+  static const bool multiplies_float16 = has_float16_products();
+  return !multiplies_float16 && tensor.is_cpu() && tensor.scalar_type() == at::kHalf &&
+         !c10::GradMode::is_enabled();
+}
+
 bool few_rows(const at::Tensor& input, const at::Tensor& weight) {
   return fits(input) && input.dim() > 0 && input.numel() > 0 &&
          input.numel() <= kMaxRows * input.size(-1) &&

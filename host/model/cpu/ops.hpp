@@ -20,6 +20,10 @@ bool widens(at::ScalarType stored, at::ScalarType compute);
 // The weight in float32. On the CPU without autograd its memory is used again by the thread's next
 // call.
 at::Tensor widened(const at::Tensor& weight);
+// Whether float16 of this tensor is multiplied faster in float32, and nobody records gradients: a
+// CPU that does not multiply float16 itself does it element by element in LibTorch. Products are
+// summed in float32 either way, and rounded once.
+bool better_in_float32(const at::Tensor& tensor);
 
 struct Weights {
   at::Tensor weight;  // [out, in], in the type of the input or one that widens to it

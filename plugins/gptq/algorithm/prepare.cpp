@@ -1,10 +1,12 @@
 // Dead columns, sweep order, damping and factorization of a Hessian.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <quanthost/plugin/error.hpp>
 #include <string>
 
 #include "algorithm/cholesky.hpp"
+#include "algorithm/correction.hpp"
 #include "algorithm/solver.hpp"
 
 namespace quanthost::gptq {
@@ -23,6 +25,11 @@ void check_options(const SolverOptions& o) {
   if (o.desc_act && o.act_group_aware)
     throw qh::Error(QH_ERR_VALUE, "desc_act and act_group_aware exclude each other",
                     "choose one order of columns");
+  if (o.gptaq_alpha && o.act_group_aware)
+    throw qh::Error(QH_ERR_VALUE, "gptaq and act_group_aware exclude each other",
+                    "leave act_group_aware out");
+  if (o.gptaq_alpha && !std::isfinite(*o.gptaq_alpha))
+    throw qh::Error(QH_ERR_VALUE, "gptaq: alpha is no finite number");
 }
 
 using Order = std::vector<std::int64_t>;
@@ -63,7 +70,7 @@ Order sweep_order(const std::vector<float>& diagonal, const SolverOptions& optio
   return order;
 }
 
-std::vector<float> permuted(const std::vector<float>& h, const Order& order) {
+std::vector<float> permuted(std::span<const float> h, const Order& order) {
   const auto n = static_cast<std::int64_t>(order.size());
   std::vector<float> result(h.size());
   for (std::int64_t i = 0; i < n; ++i)
@@ -130,7 +137,7 @@ class Factorization {
 }  // namespace
 
 PreparedHessian prepare(const Hessian& hessian, const SolverOptions& options,
-                        const ParallelFor& parallel_for) {
+                        const ParallelFor& parallel_for, std::span<const float> drift) {
   check_options(options);
   PreparedHessian result{};
   const std::int64_t n = result.columns = hessian.columns();
@@ -145,6 +152,9 @@ PreparedHessian prepare(const Hessian& hessian, const SolverOptions& options,
   }
   result.order = sweep_order(diagonal, options);
   Factorization(permuted(h, result.order), n, parallel_for).run(options, result);
+  if (options.gptaq_alpha && !drift.empty())
+    result.correction = correction_of(permuted(drift, result.order), result.upper, n,
+                                      *options.gptaq_alpha, parallel_for);
   return result;
 }
 

@@ -15,7 +15,8 @@ inline constexpr std::int64_t kSweepBlock = 128;
 
 struct Sweep {
   std::int64_t columns;
-  const float* upper;  // [columns, columns], in sweep order
+  const float* upper;       // [columns, columns], in sweep order
+  const float* correction;  // the same; null: none
   float largest_code;
   const std::int32_t* group_of;  // of each step
   const float* scales;           // [groups, kSweepRows]
@@ -23,6 +24,7 @@ struct Sweep {
   float* steps;                  // [columns, kSweepRows]
   float* codes;                  // [columns, kSweepRows]
   float* errors;                 // [kSweepBlock, kSweepRows], of the last block
+  float* carried;                // the same, with a correction: what its steps have become
   double* losses;                // [kSweepRows]
 };
 
@@ -39,7 +41,7 @@ struct Products {
 struct RowKernels {
   // Quantizes the steps [begin, end), at most kSweepBlock, and leaves their errors.
   void (*sweep_block)(const Sweep&, std::int64_t begin, std::int64_t end);
-  // Takes the errors of that block out of the steps after it.
+  // Takes the errors of that block out of the steps after it, and adds its corrections.
   void (*spread_errors)(const Sweep&, std::int64_t begin, std::int64_t end);
   void (*subtract_products)(const Products&);
 };

@@ -12,6 +12,32 @@ using namespace quanthost::cpu;
 
 constexpr int kOfColumn = static_cast<int>(kSweepRows) / kLanes;  // vectors
 
+// Takes the error of step i out of the steps after it, up to `end`.
+inline void take_out(const Sweep& s, std::int64_t i, std::int64_t end, const Floats* errors) {
+  const float* upper = s.upper + i * s.columns;
+  for (std::int64_t j = i + 1; j < end; ++j)
+    for (int v = 0; v < kOfColumn; ++v) {
+      float* to = s.steps + j * kSweepRows + v * kLanes;
+      store(to, load(to) - errors[v] * floats(upper[j]));
+    }
+}
+
+// The same with a correction. Between blocks it acts on what the steps became, within one on what
+// they were, as upstream has it.
+inline void take_out_and_correct(const Sweep& s, std::int64_t begin, std::int64_t i,
+                                 std::int64_t end, const Floats* errors) {
+  const float *upper = s.upper + i * s.columns, *correction = s.correction + i * s.columns;
+  for (int v = 0; v < kOfColumn; ++v) {
+    const std::int64_t lane = v * kLanes;
+    const Floats value = load(s.steps + i * kSweepRows + lane);
+    store(s.carried + (i - begin) * kSweepRows + lane, value - errors[v] * floats(upper[i]));
+    for (std::int64_t j = i + 1; j < end; ++j) {
+      float* to = s.steps + j * kSweepRows + lane;
+      store(to, load(to) - (errors[v] * floats(upper[j]) - value * floats(correction[j])));
+    }
+  }
+}
+
 inline void sweep_block(const Sweep& s, std::int64_t begin, std::int64_t end) {
   const Floats largest = floats(s.largest_code), nothing = floats(0.0f);
   for (std::int64_t i = begin; i < end; ++i) {
@@ -28,11 +54,10 @@ inline void sweep_block(const Sweep& s, std::int64_t begin, std::int64_t end) {
       store(s.codes + at, code);
       store(s.errors + (i - begin) * kSweepRows + lane, errors[v]);
     }
-    for (std::int64_t j = i + 1; j < end; ++j)
-      for (int v = 0; v < kOfColumn; ++v) {
-        float* to = s.steps + j * kSweepRows + v * kLanes;
-        store(to, load(to) - errors[v] * floats(upper[j]));
-      }
+    if (s.correction)
+      take_out_and_correct(s, begin, i, end, errors);
+    else
+      take_out(s, i, end, errors);
   }
   double losses[kSweepRows] = {};
   for (std::int64_t i = 0; i < (end - begin) * kSweepRows; ++i) {
@@ -43,21 +68,39 @@ inline void sweep_block(const Sweep& s, std::int64_t begin, std::int64_t end) {
 }
 
 template <int kTile>
-inline void spread_tile(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_t first) {
+struct Tile {
   Floats sums[kTile][kOfColumn];
-  for (auto& column : sums)
+};
+
+// The steps [begin, end) of `rows` [kSweepBlock, kSweepRows] times their part of `matrix`.
+template <int kTile>
+inline Tile<kTile> tile_of(const float* rows, const float* matrix, const Sweep& s,
+                           std::int64_t begin, std::int64_t end, std::int64_t first) {
+  Tile<kTile> tile;
+  for (auto& column : tile.sums)
     for (Floats& sum : column) sum = floats(0.0f);
   for (std::int64_t i = begin; i < end; ++i) {
-    const float* upper = s.upper + i * s.columns + first;
-    const float* errors = s.errors + (i - begin) * kSweepRows;
+    const float* factors = matrix + i * s.columns + first;
+    const float* row = rows + (i - begin) * kSweepRows;
     for (int t = 0; t < kTile; ++t)
       for (int v = 0; v < kOfColumn; ++v)
-        sums[t][v] = sums[t][v] + load(errors + v * kLanes) * floats(upper[t]);
+        tile.sums[t][v] = tile.sums[t][v] + load(row + v * kLanes) * floats(factors[t]);
+  }
+  return tile;
+}
+
+template <int kTile>
+inline void spread_tile(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_t first) {
+  Tile<kTile> moved = tile_of<kTile>(s.errors, s.upper, s, begin, end, first);
+  if (s.correction) {
+    const Tile<kTile> added = tile_of<kTile>(s.carried, s.correction, s, begin, end, first);
+    for (int t = 0; t < kTile; ++t)
+      for (int v = 0; v < kOfColumn; ++v) moved.sums[t][v] = moved.sums[t][v] - added.sums[t][v];
   }
   for (int t = 0; t < kTile; ++t)
     for (int v = 0; v < kOfColumn; ++v) {
       float* to = s.steps + (first + t) * kSweepRows + v * kLanes;
-      store(to, load(to) - sums[t][v]);
+      store(to, load(to) - moved.sums[t][v]);
     }
 }
 

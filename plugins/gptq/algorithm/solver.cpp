@@ -31,6 +31,7 @@ class RowStrip {
         steps_(index(columns_ * kSweepRows)),
         codes_(index(columns_ * kSweepRows)),
         errors_(index(kSweepBlock * kSweepRows)),
+        carried_(layer.hessian.correction.empty() ? 0 : errors_.size()),
         scales_(index(layer.out.groups * kSweepRows), 1.0f),
         zeros_(index(layer.out.groups * kSweepRows)) {
     for (std::int64_t r = 0; r < count; ++r) load(r, weight + (first + r) * columns_);
@@ -40,11 +41,19 @@ class RowStrip {
   void run(double* losses) {
     double own[kSweepRows] = {};
     const float largest = static_cast<float>((1 << layer_.options.grid.bits) - 1);
-    const Sweep sweep{columns_,       layer_.hessian.upper.data(),
-                      largest,        layer_.plan.group_of.data(),
-                      scales_.data(), zeros_.data(),
-                      steps_.data(),  codes_.data(),
-                      errors_.data(), own};
+    const PreparedHessian& hessian = layer_.hessian;
+    const Sweep sweep{columns_,
+                      hessian.upper.data(),
+                      hessian.correction.empty() ? nullptr : hessian.correction.data(),
+                      largest,
+                      layer_.plan.group_of.data(),
+                      scales_.data(),
+                      zeros_.data(),
+                      steps_.data(),
+                      codes_.data(),
+                      errors_.data(),
+                      carried_.data(),
+                      own};
     const RowKernels& kernels = row_kernels();
     for (std::int64_t begin = 0; begin < columns_; begin += kSweepBlock) {
       const std::int64_t end = std::min(columns_, begin + kSweepBlock);
@@ -107,8 +116,8 @@ class RowStrip {
 
   const Layer& layer_;
   const std::int64_t first_, count_, columns_;
-  std::vector<float> steps_, codes_, errors_;  // [columns or block, kSweepRows]
-  std::vector<float> scales_, zeros_;          // [groups, kSweepRows]
+  std::vector<float> steps_, codes_, errors_, carried_;  // [columns or block, kSweepRows]
+  std::vector<float> scales_, zeros_;                    // [groups, kSweepRows]
 };
 
 QuantizedLayer empty_layer(std::int64_t rows, std::int64_t columns, std::int64_t groups) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct SolverOptions {
   bool act_group_aware = false;   // that order inside groups, and of groups; g_idx stays natural
   float damp_percent = 0.01f;     // of the mean Hessian diagonal
   float damp_increment = 0.0f;    // added while the factorization fails; 0 fails at once
+  // GPTAQ: the share of the inputs' drift that is corrected; nothing: plain GPTQ. Not with
+  // act_group_aware.
+  std::optional<float> gptaq_alpha;
 };
 
 // A Hessian made ready for the layers that share it.
@@ -32,13 +36,16 @@ struct PreparedHessian {
   std::vector<std::int64_t> order;  // column swept at each step
   std::vector<std::int64_t> dead;   // columns that no input touched
   std::vector<float> upper;         // U with UᵀU = H⁻¹, in sweep order
+  std::vector<float> correction;    // of GPTAQ, in sweep order; empty: none
   float damp_percent;               // what it took
   float diagonal_floor;             // added when no damping was enough, else 0
 };
 
 // Throws qh::Error: value for options that do not fit, runtime when the matrix stays singular.
+// `drift`, for GPTAQ alone: 2/n · (X₀ - X)ᵀX, where the original model gives the layer X₀ and the
+// Hessian is 2/n · XᵀX; empty: X₀ is X.
 PreparedHessian prepare(const Hessian& hessian, const SolverOptions& options,
-                        const ParallelFor& parallel_for);
+                        const ParallelFor& parallel_for, std::span<const float> drift = {});
 
 struct QuantizedLayer {
   std::int64_t rows, columns, groups;

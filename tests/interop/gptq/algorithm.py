@@ -21,7 +21,7 @@ def check(refusal):
 
 class Options(ct.Structure):
     _fields_ = [("bits", I32), ("symmetric", I32), ("desc_act", I32), ("static_groups", I32), ("act_group_aware", I32),
-                ("mse_exponent", F32), ("damp_percent", F32), ("damp_increment", F32), ("group_size", I64)]
+                ("mse_exponent", F32), ("damp_percent", F32), ("damp_increment", F32), ("gptaq_alpha", F32), ("group_size", I64)]
 
 
 class Outputs(ct.Structure):
@@ -48,13 +48,14 @@ class Hessian:
     def __del__(self, delete=library.hessian_delete):
         delete(self._handle)
 
-    def add(self, inputs):
-        """Every token counts as a sample, as gptqmodel counts them: that sets what a dead column's 1 weighs."""
+    def add(self, inputs, samples=None):
+        """Every token counts as a sample, as gptqmodel counts them: that sets what a dead column's 1 weighs. Its GPTAQ counts
+        sequences."""
         inputs = inputs.reshape(-1, self.columns).contiguous()
         tokens = I64(inputs.shape[0])
-        check(library.hessian_add(self._handle, P(inputs.data_ptr()), tokens, tokens))
+        check(library.hessian_add(self._handle, P(inputs.data_ptr()), tokens, I64(samples) if samples else tokens))
 
-    def quantize(self, weight, options):
+    def quantize(self, weight, options, drift=None):
         rows, columns = weight.shape
         groups = 1 if options.group_size == -1 else -(-columns // options.group_size)
         codes = torch.empty(rows, columns, dtype=torch.uint8)
@@ -62,7 +63,8 @@ class Hessian:
         zeros = torch.empty(rows, groups, dtype=torch.uint8)
         g_idx = torch.empty(columns, dtype=torch.int32)
         out = Outputs(codes.data_ptr(), scales.data_ptr(), zeros.data_ptr(), g_idx.data_ptr())
-        check(library.quantize(self._handle, P(weight.contiguous().data_ptr()), I64(rows), ct.byref(options), ct.byref(out)))
+        drift = None if drift is None else drift.contiguous()
+        check(library.quantize(self._handle, None if drift is None else P(drift.data_ptr()), P(weight.contiguous().data_ptr()), I64(rows), ct.byref(options), ct.byref(out)))
         return Layer(codes, scales, zeros, g_idx, out.damp_percent, out.loss)
 
     def sweep_order(self, options):

@@ -55,7 +55,7 @@ EXPORTED const char* hessian_add(Hessian* hessian, const float* inputs, std::int
 
 struct Options {
   std::int32_t bits, symmetric, desc_act, static_groups, act_group_aware;
-  float mse_exponent, damp_percent, damp_increment;
+  float mse_exponent, damp_percent, damp_increment, gptaq_alpha;
   std::int64_t group_size;
 };
 
@@ -68,6 +68,7 @@ static SolverOptions solver_options(const Options& o) {
   options.act_group_aware = o.act_group_aware != 0;
   options.damp_percent = o.damp_percent;
   options.damp_increment = o.damp_increment;
+  if (o.gptaq_alpha >= 0) options.gptaq_alpha = o.gptaq_alpha;  // negative: plain GPTQ
   return options;
 }
 
@@ -81,11 +82,14 @@ struct Outputs {
   double loss;
 };
 
-EXPORTED const char* quantize(const Hessian* hessian, const float* weight, std::int64_t rows,
-                              const Options* o, Outputs* out) {
+// drift: [columns, columns] or null.
+EXPORTED const char* quantize(const Hessian* hessian, const float* drift, const float* weight,
+                              std::int64_t rows, const Options* o, Outputs* out) {
   return refusal_of([&] {
     const SolverOptions options = solver_options(*o);
-    const PreparedHessian prepared = prepare(*hessian, options, on_threads);
+    const std::int64_t columns = hessian->columns();
+    const std::span<const float> drifted(drift, drift ? size_of(columns, columns) : 0);
+    const PreparedHessian prepared = prepare(*hessian, options, on_threads, drifted);
     const QuantizedLayer layer = quantize_layer({weight, size_of(rows, hessian->columns())}, rows,
                                                 prepared, options, on_threads);
     std::copy(layer.codes.begin(), layer.codes.end(), out->codes);

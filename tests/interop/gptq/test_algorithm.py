@@ -25,8 +25,9 @@ COMBINATIONS_OF_LAYER = 192 if EVERY else 4
 GRID = list(itertools.product((2, 3, 4, 8), (-1, 32, 128), (1, 0), (0, 1), (0, 1), (0.0, 2.4)))
 
 
-def options(bits=4, group_size=128, sym=1, desc_act=0, static=0, mse=0.0, damp=0.01, increment=0.01, aware=0):
-    return Options(bits, sym, desc_act, static, aware, mse, damp, increment, group_size)
+def options(bits=4, group_size=128, sym=1, desc_act=0, static=0, mse=0.0, damp=0.01, increment=0.01, aware=0,
+            alpha=-1.0):
+    return Options(bits, sym, desc_act, static, aware, mse, damp, increment, alpha, group_size)
 
 
 class RandomLayer:

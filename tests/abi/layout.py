@@ -57,7 +57,8 @@ def may_not_grow(name, body, structs):
 
 def layout(include, compiler, library=None):
     text = read_headers(include, library)
-    headers = ["quanthost.h"] if library else ["abi.h", *(f"packages/{p.name}" for p in (include / "quanthost/packages").glob("*.h"))]
+    headers = ["quanthost.h"] if library else [
+        "abi.h", *(f"{folder}/{p.name}" for folder in ("abi", "packages") for p in sorted((include / "quanthost" / folder).glob("*.h")))]
     program = [*(f"#include <quanthost/{name}>" for name in headers), "#include <stddef.h>", "#include <stdio.h>", "int main(void) {"]
     structs = STRUCT.findall(text)
     for name, body in structs:

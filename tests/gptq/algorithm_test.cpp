@@ -246,6 +246,71 @@ TEST_P(GptqOrders, GivesTheSameBitsForEveryNumberOfThreads) {
   }
 }
 
+// What 2/n · (X₀ - X)ᵀX could be: no symmetric matrix.
+std::vector<float> random_drift(std::int64_t columns) {
+  std::vector<float> drift(static_cast<std::size_t>(columns * columns));
+  std::mt19937 engine(9);
+  std::uniform_real_distribution<float> distribution(-200.0f, 200.0f);
+  for (float& value : drift) value = distribution(engine);
+  return drift;
+}
+
+TEST(GptaqCorrection, IsTheUpperPartOfTheDriftThroughTheFactor) {
+  const std::int64_t n = 130;
+  SolverOptions o;
+  o.gptaq_alpha = 0.5f;
+  o.desc_act = true;
+  const RandomLayer layer = random_layer(2, n);
+  const std::vector<float> drift = random_drift(n);
+  const PreparedHessian prepared = prepare(layer.hessian, o, serial, drift);
+  const auto at = [n](const std::vector<float>& m, std::int64_t i, std::int64_t j) {
+    return static_cast<double>(m[static_cast<std::size_t>(i * n + j)]);
+  };
+  const auto moved = [&](std::int64_t i, std::int64_t j) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < n; ++k)
+      sum += at(drift, prepared.order[static_cast<std::size_t>(i)],
+                prepared.order[static_cast<std::size_t>(k)]) *
+             at(prepared.upper, j, k);
+    return sum;
+  };
+  for (std::int64_t i = 0; i < n; i += 7) {
+    std::vector<double> row(static_cast<std::size_t>(n));
+    for (std::int64_t j = i + 1; j < n; ++j) row[static_cast<std::size_t>(j)] = moved(i, j);
+    for (std::int64_t j = 0; j < n; ++j) {
+      double expected = 0, size = 0;
+      for (std::int64_t k = i + 1; k <= j; ++k) {
+        const double term = 0.5 * row[static_cast<std::size_t>(k)] * at(prepared.upper, k, j);
+        expected += term;
+        size += std::abs(term);
+      }
+      EXPECT_NEAR(at(prepared.correction, i, j), expected, 1e-5 * size) << i << ", " << j;
+    }
+  }
+}
+
+TEST(GptaqCorrection, GivesTheSameBitsForEveryNumberOfThreads) {
+  SolverOptions o;
+  o.gptaq_alpha = 0.25f;
+  o.group_size = 64;
+  const RandomLayer layer = random_layer(21, 300);
+  const std::vector<float> drift = random_drift(300);
+  const auto quantized = [&](const ParallelFor& loop) {
+    return quantize_layer(layer.weight, layer.rows, prepare(layer.hessian, o, loop, drift), o,
+                          loop);
+  };
+  const QuantizedLayer expected = quantized(serial);
+  for (const ParallelFor& loop : {ParallelFor(backwards), ParallelFor(three_threads)}) {
+    EXPECT_EQ(quantized(loop).codes, expected.codes);
+    EXPECT_EQ(quantized(loop).loss, expected.loss);
+  }
+  o.gptaq_alpha = 0.0f;
+  const std::vector<std::uint8_t> without = quantized(serial).codes;
+  o.gptaq_alpha.reset();
+  EXPECT_EQ(quantized(serial).codes, without) << "nothing of the drift is corrected";
+  EXPECT_NE(expected.codes, without);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, GptqOrders,
                          testing::Values(Order{"natural", false, false, false},
                                          Order{"desc_act", true, false, false},

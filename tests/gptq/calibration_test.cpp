@@ -95,6 +95,57 @@ TEST(Calibration, StoresWhatTheSolverMakesOfEveryLayersInputs) {
   }
 }
 
+// The second batch has no counterpart in the original model.
+TEST(Calibration, GivesGptaqTheDriftOfEveryLayersInputs) {
+  Calibrated r;
+  r.fake.original = [](const std::string& layer, std::uint64_t batch) {
+    if (batch == 1) return Owned();
+    const std::int64_t columns = layer == kUp ? 128 : layer == kGate ? 96 : 160;
+    return random_input(40, columns, 77 + batch);
+  };
+  MockLoad load = r.load(Calibrated::config({{"gptaq", OrderedJson{{"alpha", 0.5}}}}));
+  SolverOptions options;
+  options.group_size = 32;
+  options.damp_percent = 0.1f;
+  options.damp_increment = 0.01f;
+  options.gptaq_alpha = 0.5f;
+  const std::int64_t columns = 128;
+  std::vector<float> drift(static_cast<std::size_t>(columns * columns));
+  for (std::uint64_t batch = 0; batch < r.fake.batches; ++batch) {
+    if (batch == 1) continue;
+    const std::vector<float> now = floats(r.fake.input(kUp, batch).view()),
+                             before = floats(r.fake.original(kUp, batch).view());
+    for (std::int64_t t = 0; t < 40; ++t)
+      for (std::int64_t i = 0; i < columns; ++i)
+        for (std::int64_t j = 0; j < columns; ++j) {
+          const auto at = [&](std::int64_t c) { return static_cast<std::size_t>(t * columns + c); };
+          drift[static_cast<std::size_t>(i * columns + j)] +=
+              2.0f / static_cast<float>(r.fake.batches) * (before[at(i)] - now[at(i)]) * now[at(j)];
+        }
+  }
+  const auto solved = [&](std::span<const float> with) {
+    return dense_values(
+        pack_layer(quantize_layer(floats(load.model().checkpoint.at(kUp + ".weight").view()), 96,
+                                  prepare(hessian_of(r.fake, kUp, columns), options, serial, with),
+                                  options, serial),
+                   4));
+  };
+  const std::vector<float> wanted = solved(drift), plain = solved({});
+  load.load();
+  MockModule& module = *load.model().find(kUp);
+  qh_managed_tensor* dense = nullptr;
+  ASSERT_EQ(module.table.dequantize(module.state, load.exec(), qh::kFloat32, &dense), QH_OK);
+  const std::vector<float> found = floats(Owned(dense).view());
+  std::size_t different = 0, corrected = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    different += found[i] != wanted[i];
+    corrected += found[i] != plain[i];
+  }
+  EXPECT_LE(different, found.size() / 100);
+  EXPECT_GT(corrected, found.size() / 10);
+  EXPECT_THAT(r.fake.advanced, ElementsAre(0));
+}
+
 TEST(Calibration, HandsTheDataOverAsTheOptionsSay) {
   Calibrated file;
   file.load(Calibrated::config({{"nsamples", 17}, {"model_seqlen", 99}})).load();

@@ -2,6 +2,8 @@
 // given inputs of the test's making, a journal in memory, and plain linear algebra.
 #pragma once
 
+#include <quanthost/abi/original_inputs.h>
+
 #include <cmath>
 #include <functional>
 #include <map>
@@ -25,6 +27,9 @@ struct FakeCalibration {
   std::uint64_t batches = 4;
   // [tokens, in_features] for a layer and a batch.
   std::function<Owned(const std::string& layer, std::uint64_t batch)> input;
+  // The same in the original model; none: the layer is given other tokens there.
+  std::function<Owned(const std::string& layer, std::uint64_t batch)> original;
+  bool keeps_original = false;
   std::function<void(std::uint64_t block, std::vector<std::string> layers)> on_run;
   std::map<std::string, std::vector<unsigned char>> journal;
   std::string dataset;
@@ -114,21 +119,51 @@ inline const qh_calibration_api& fake_calibration_api() {
   return table;
 }
 
+inline const qh_original_inputs_api& fake_original_inputs_api() {
+  using F = FakeCalibration;
+  static const qh_original_inputs_api table = {
+      sizeof(qh_original_inputs_api), 0,
+      [](qh_calibration*) {
+        F::current()->keeps_original = true;
+        return qh_status{QH_OK};
+      },
+      [](qh_calibration* run, const qh_exec* exec, std::uint64_t block, qh_str_list layers,
+         qh_layer_inputs_fn on_inputs, void* arg) {
+        if (!F::current()->keeps_original) return qh_status{QH_ERR_RUNTIME};
+        struct Call {
+          qh_layer_inputs_fn on_inputs;
+          void* arg;
+        } call{on_inputs, arg};
+        const qh_layer_input_fn both = [](void* to, qh_str layer, const qh_tensor* input,
+                                          std::uint64_t batch, std::uint64_t samples) {
+          const auto& given = *static_cast<Call*>(to);
+          const Owned original = F::current()->original(std::string(qh::from_abi(layer)), batch);
+          return given.on_inputs(given.arg, layer, input, original ? &original.view() : nullptr,
+                                 batch, samples);
+        };
+        return fake_calibration_api().run_block(run, exec, block, layers, both, &call);
+      }};
+  return table;
+}
+
 inline const qh_linalg_api& plain_linalg_api() {
   static const qh_linalg_api table = [] {
     qh_linalg_api t{};
     t.struct_size = sizeof t;
-    t.matmul = [](const qh_exec*, std::uint32_t, double alpha, const qh_tensor* a,
-                  const qh_tensor* b, double, const qh_tensor* c) {
-      const std::vector<float> left = floats(*a), right = floats(*b);
-      const std::int64_t n = a->shape[0], k = a->shape[1], m = b->shape[1];
+    t.matmul = [](const qh_exec*, std::uint32_t flags, double alpha, const qh_tensor* a,
+                  const qh_tensor* b, double beta, const qh_tensor* c) {
+      const std::vector<float> left = floats(*a), right = floats(*b), old = floats(*c);
+      const bool turned = flags & QH_LINALG_TRANSPOSE_A;
+      const std::int64_t n = a->shape[turned], k = a->shape[!turned], m = b->shape[1];
       for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t j = 0; j < m; ++j) {
           double sum = 0;
           for (std::int64_t p = 0; p < k; ++p)
-            sum += static_cast<double>(left[static_cast<std::size_t>(i * k + p)]) *
+            sum += static_cast<double>(
+                       left[static_cast<std::size_t>(turned ? p * n + i : i * k + p)]) *
                    right[static_cast<std::size_t>(p * m + j)];
-          conformance::write_element(*c, i * m + j, alpha * sum);
+          const double before = beta == 0 ? 0 : beta * old[static_cast<std::size_t>(i * m + j)];
+          conformance::write_element(*c, i * m + j, alpha * sum + before);
         }
       return qh_status{QH_OK};
     };
@@ -155,6 +190,7 @@ inline const qh_linalg_api& plain_linalg_api() {
 // The conformance suite's services with these in the place of none.
 inline const void* service_of_test(std::string_view id) {
   if (id == QH_CALIBRATION_ID) return &fake_calibration_api();
+  if (id == QH_ORIGINAL_INPUTS_ID) return &fake_original_inputs_api();
   if (id == QH_LINALG_ID) return &plain_linalg_api();
   return conformance::find_service(id);
 }

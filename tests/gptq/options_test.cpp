@@ -74,6 +74,25 @@ TEST(GptqConfig, ActOrderSwitchesTheGroupAwareOrderOff) {
   EXPECT_EQ(saved_config(one).at("act_group_aware"), false);
 }
 
+TEST(GptqConfig, TakesGptaqAsGptqmodelDoesAndNotesIt) {
+  Gptq g;
+  MockLoad load = g.load({{"gptaq", json(R"({"alpha": 0.5, "device": "cpu"})")}});
+  EXPECT_EQ(saved_config(load).at("meta").at("gptaq").at("alpha"), 0.5);
+  EXPECT_EQ(saved_config(load).at("act_group_aware"), false);
+  MockLoad plain = g.load({{"gptaq", true}});
+  EXPECT_EQ(saved_config(plain).at("meta").at("gptaq").at("alpha"), 0.25);
+  EXPECT_EQ(g.host.warnings, 0);
+  MockLoad both = g.load({{"gptaq", true}, {"act_group_aware", true}});
+  EXPECT_EQ(g.host.warnings, 1);
+  for (const bool off : {false, true}) {
+    MockLoad load_without = g.load(off ? Config{{"gptaq", false}} : Config{});
+    EXPECT_FALSE(saved_config(load_without).at("meta").contains("gptaq"));
+  }
+  EXPECT_THAT(create_error({{"gptaq", 0.25}}), HasSubstr("gptaq is 0.25; it is a map"));
+  EXPECT_THAT(create_error({{"gptaq", json(R"({"alpha": -1})")}}), HasSubstr("alpha is -1"));
+  EXPECT_THAT(create_error({{"gptaq", json(R"({"beta": 1})")}}), HasSubstr("no option 'beta'"));
+}
+
 TEST(GptqConfig, SaysThatBlockOutputsAreKeptInAnyCase) {
   Gptq g;
   g.load({{"cache_block_outputs", true}});

@@ -58,7 +58,7 @@ TEST_P(RowKernelsOf, SubtractProductsInOrderWhateverTheSizes) {
 
 // What sixteen rows become.
 struct Swept {
-  Values steps, codes, errors;
+  Values steps, codes, errors, carried;
   std::vector<double> losses = std::vector<double>(kSweepRows);
 };
 
@@ -66,22 +66,32 @@ constexpr std::int64_t kColumns = 211;  // a full block, and one that is short
 constexpr std::int64_t kGroup = 50;
 
 struct SweepCase {
+  bool corrects = false;
   Values upper = random_values(kColumns * kColumns, 0.25f, 1, 4);
   Values scales = random_values((kColumns / kGroup + 1) * kSweepRows, 0.01f, 0.1f, 5);
   Values zeros = Values((kColumns / kGroup + 1) * kSweepRows, 8);
+  Values correction = random_values(kColumns * kColumns, -0.1f, 0.1f, 7);  // the upper part is read
   std::vector<std::int32_t> group_of;
-  SweepCase() {
+  explicit SweepCase(bool with_correction) : corrects(with_correction) {
     for (std::int64_t i = 0; i < kColumns; ++i)
       group_of.push_back(static_cast<std::int32_t>(i / kGroup));
   }
   Swept start() const {
     return {random_values(kColumns * kSweepRows, -0.5f, 0.5f, 6), Values(kColumns * kSweepRows),
-            Values(kSweepBlock * kSweepRows)};
+            Values(kSweepBlock * kSweepRows), Values(kSweepBlock * kSweepRows)};
   }
   Sweep over(Swept& swept) const {
-    return {kColumns,           upper.data(),       15,
-            group_of.data(),    scales.data(),      zeros.data(),
-            swept.steps.data(), swept.codes.data(), swept.errors.data(),
+    return {kColumns,
+            upper.data(),
+            corrects ? correction.data() : nullptr,
+            15,
+            group_of.data(),
+            scales.data(),
+            zeros.data(),
+            swept.steps.data(),
+            swept.codes.data(),
+            swept.errors.data(),
+            swept.carried.data(),
             swept.losses.data()};
   }
 };
@@ -98,8 +108,14 @@ void sweep_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_
     s.codes[i * kSweepRows + r] = code;
     s.errors[(i - begin) * kSweepRows + r] = error;
     loss += 0.5 * static_cast<double>(error) * static_cast<double>(error);
+    const float taken = error * s.upper[i * kColumns + i];
+    s.carried[(i - begin) * kSweepRows + r] = step(i) - taken;
     for (std::int64_t j = i + 1; j < end; ++j) {
-      const float product = error * s.upper[i * kColumns + j];
+      float product = error * s.upper[i * kColumns + j];
+      if (s.correction) {
+        const float added = step(i) * s.correction[i * kColumns + j];
+        product -= added;
+      }
       step(j) -= product;
     }
   }
@@ -108,23 +124,26 @@ void sweep_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_
 
 void spread_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_t r) {
   for (std::int64_t j = end; j < kColumns; ++j) {
-    float sum = 0;
+    float sum = 0, corrections = 0;
     for (std::int64_t i = begin; i < end; ++i) {
-      const float product = s.errors[(i - begin) * kSweepRows + r] * s.upper[i * kColumns + j];
+      const std::int64_t at = (i - begin) * kSweepRows + r;
+      const float product = s.errors[at] * s.upper[i * kColumns + j];
       sum += product;
+      const float added = s.correction ? s.carried[at] * s.correction[i * kColumns + j] : 0.0f;
+      corrections += added;
     }
+    if (s.correction) sum -= corrections;
     s.steps[j * kSweepRows + r] -= sum;
   }
 }
 
-TEST_P(RowKernelsOf, SweepAsOneRowAndColumnAfterTheOther) {
-  const SweepCase layer;
+void expect_plain_sweep(const RowKernels& kernels, const SweepCase& layer) {
   Swept found = layer.start(), expected = layer.start();
   const Sweep mine = layer.over(found), plain = layer.over(expected);
   for (std::int64_t begin = 0; begin < kColumns; begin += kSweepBlock) {
     const std::int64_t end = std::min(kColumns, begin + kSweepBlock);
-    kernels().sweep_block(mine, begin, end);
-    kernels().spread_errors(mine, begin, end);
+    kernels.sweep_block(mine, begin, end);
+    kernels.spread_errors(mine, begin, end);
     for (std::int64_t r = 0; r < kSweepRows; ++r) {
       sweep_row(plain, begin, end, r);
       spread_row(plain, begin, end, r);
@@ -134,6 +153,15 @@ TEST_P(RowKernelsOf, SweepAsOneRowAndColumnAfterTheOther) {
   EXPECT_EQ(found.steps, expected.steps);
   EXPECT_EQ(found.errors, expected.errors);
   EXPECT_EQ(found.losses, expected.losses);
+  if (layer.corrects) EXPECT_EQ(found.carried, expected.carried);
+}
+
+TEST_P(RowKernelsOf, SweepAsOneRowAndColumnAfterTheOther) {
+  expect_plain_sweep(kernels(), SweepCase(false));
+}
+
+TEST_P(RowKernelsOf, CorrectAsOneRowAndColumnAfterTheOther) {
+  expect_plain_sweep(kernels(), SweepCase(true));
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, RowKernelsOf, ::testing::ValuesIn(levels()),

@@ -1,6 +1,8 @@
 // A quantizer of the calibrated kind: the life cycle of GPTQ with a trivial rule in the place of
 // the algorithm (weights are rounded to sixteenths), so that what the host gives it can be
 // compared.
+#include <quanthost/abi/original_inputs.h>
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -68,6 +70,11 @@ class CalibratingQuantizer final : public qh::Quantizer {
     qh_calibration* run = nullptr;
     qh::check(api.open(session_, model.handle(), &args, &run));
     line("open");
+    if (config.boolean("original")) {
+      original_ = qh::copy_sized(
+          static_cast<const qh_original_inputs_api*>(host().service(QH_ORIGINAL_INPUTS_ID)));
+      qh::check(host().need(original_, QH_ORIGINAL_INPUTS_ID).keep(run));
+    }
     struct Close {
       const qh_calibration_api& api;
       qh_calibration* run;
@@ -104,9 +111,12 @@ class CalibratingQuantizer final : public qh::Quantizer {
       if (resume(api, run, exec, model, group)) continue;
       Pass pass{this, &exec};
       const qh::StrList names(group);
-      qh::check(api.run_block(run, exec.abi(), index, names.abi(), receive, &pass));
+      if (config.boolean("original"))
+        qh::check(original_.run_block(run, exec.abi(), index, names.abi(), receive_both, &pass));
+      else
+        qh::check(api.run_block(run, exec.abi(), index, names.abi(), receive, &pass));
       for (const std::string& layer : group) {
-        round_weight(exec, model, layer);
+        if (!config.boolean("keep_weights")) round_weight(exec, model, layer);
         qh::check(
             api.journal_write(run, qh::to_abi(layer), model.get_param(layer + ".weight").abi()));
         line("quantized " + layer);
@@ -138,6 +148,20 @@ class CalibratingQuantizer final : public qh::Quantizer {
     });
   }
 
+  static qh_status receive_both(void* arg, qh_str layer, const qh_tensor* input,
+                                const qh_tensor* original, std::uint64_t batch,
+                                std::uint64_t samples) {
+    auto* pass = static_cast<Pass*>(arg);
+    return pass->self->host().guard([&] {
+      const std::string name(qh::from_abi(layer));
+      pass->self->input(*pass->exec, name, *input, batch, samples);
+      if (original)
+        pass->self->dump(*pass->exec, *original, name + "." + std::to_string(batch) + ".original");
+      else
+        pass->self->line("other tokens " + name);
+    });
+  }
+
   void input(const qh::Exec& exec, const std::string& layer, const qh_tensor& view,
              std::uint64_t batch, std::uint64_t samples) {
     const auto shape = qh::TensorView(view).shape();
@@ -147,11 +171,14 @@ class CalibratingQuantizer final : public qh::Quantizer {
     std::string stop_at;
     std::ifstream(config.string("stop_file")) >> stop_at;
     if (layer == stop_at) throw qh::Error(QH_ERR_RUNTIME, "stopped as told", "tell it otherwise");
+    dump(exec, view, layer + "." + std::to_string(batch));
+  }
+
+  void dump(const qh::Exec& exec, const qh_tensor& view, const std::string& name) {
     if (config.string("dump").empty()) return;
-    qh::Tensor plain = exec.allocate(qh::kFloat32, shape);
+    qh::Tensor plain = exec.allocate(qh::kFloat32, qh::TensorView(view).shape());
     exec.copy(&view, plain.abi());
-    std::ofstream file(config.string("dump") + "/" + layer + "." + std::to_string(batch) + ".f32",
-                       std::ios::binary);
+    std::ofstream file(config.string("dump") + "/" + name + ".f32", std::ios::binary);
     file.write(static_cast<const char*>(plain.abi()->data),
                static_cast<std::streamsize>(plain.view().bytes()));
   }
@@ -167,6 +194,7 @@ class CalibratingQuantizer final : public qh::Quantizer {
   }
 
   qh_session* session_;
+  qh_original_inputs_api original_{};
 };
 
 class CalibratingPlugin final : public qh::Plugin {

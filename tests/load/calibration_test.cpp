@@ -208,6 +208,41 @@ TEST_F(Calibration, ShowsTheInputsOfAllLayersInOneRunOfTheBlock) {
   EXPECT_THAT(inputs[7], HasSubstr("q_proj [4, 32] batch=1"));
 }
 
+// The inputs of a run that changes nothing are those of the original model.
+TEST_F(Calibration, ShowsWhatTheOriginalModelGivesALayerBesideTheQuantizedOne) {
+  const auto run = [&](std::vector<std::string> more, const char* folder) {
+    more.push_back(kTwoSamples);
+    load_model(plugins(),
+               calibrating(kGoldens / "llama", dumped_settings(std::move(more), folder)));
+    return dumped(folder);
+  };
+  const auto untouched = run({"keep_weights=true"}, "untouched");
+  const auto quantized = run({}, "quantized");
+  const auto both = run({"original=true"}, "both");
+  const auto together = run({"original=true", "together=true"}, "together");
+  EXPECT_EQ(both.size(), 2 * untouched.size());
+  EXPECT_EQ(together.size(), both.size());
+  std::size_t drifted = 0;
+  for (const auto& [name, values] : untouched) {
+    const std::string original = name.substr(0, name.rfind(".f32")) + ".original.f32";
+    EXPECT_EQ(both.at(original), values) << name;
+    EXPECT_EQ(together.at(original), values) << name;
+    EXPECT_EQ(both.at(name), quantized.at(name)) << "looking at both changes nothing: " << name;
+    drifted += values != quantized.at(name);
+  }
+  EXPECT_GT(drifted, untouched.size() / 2);
+}
+
+// Rounding moves tokens to other experts.
+TEST_F(Calibration, SaysWhereTheOriginalModelGivesALayerOtherTokens) {
+  load_model(plugins(), calibrating(kGoldens / "mixtral",
+                                    dumped_settings({kTwoSamples, "original=true"}, "inputs")));
+  for (const std::string& line : calls("other tokens"))
+    EXPECT_THAT(line, HasSubstr("experts")) << "attention sees every token";
+  EXPECT_FALSE(calls("other tokens").empty());
+  EXPECT_TRUE(dumped("inputs").contains("model.layers.1.self_attn.q_proj.0.original.f32"));
+}
+
 TEST_F(Calibration, StopsWhenAnotherThreadCancels) {
   CancelToken cancel;
   std::thread other([&] {

@@ -55,9 +55,8 @@ TEST_F(Float16, Conv1DRoundsItsProductsOnce) {
   weight.copy_(random({kIn, kOut}));
   bias.copy_(random({kOut}));
   const at::Tensor input = random({2, kTokens, kIn});
-  expect_rounded_once(
-      layer(input),
-      at::matmul(input.to(at::kDouble), weight.to(at::kDouble)) + bias.to(at::kDouble));
+  expect_rounded_once(layer(input), at::matmul(input.to(at::kDouble), weight.to(at::kDouble)) +
+                                        bias.to(at::kDouble));
 }
 
 TEST_F(Float16, AttentionOfAPromptIsRoundedOnce) {

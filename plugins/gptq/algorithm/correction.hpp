@@ -1,8 +1,8 @@
-// GPTAQ: what the sweep adds so that a layer's outputs go towards those of the original model, whose
-// inputs are other than the ones the layer has now.
+// GPTAQ: what the sweep adds so that a layer's outputs go towards those of the original model,
+// whose inputs are other than the ones the layer has now.
 //
-// Y. Li et al., "GPTAQ: Efficient Finetuning-Free Quantization for Asymmetric Calibration"; alpha is
-// that of its authors' program and of gptqmodel.
+// Y. Li et al., "GPTAQ: Efficient Finetuning-Free Quantization for Asymmetric Calibration"; alpha
+// is that of its authors' program and of gptqmodel.
 #pragma once
 
 #include <cstdint>

@@ -79,22 +79,22 @@ std::vector<SolvedLayer> BlockSolver::solve(
     const auto began = Clock::now();
     InputGroups groups = groups_of_subset(groups_of_block(block, subsets), subset, done);
     if (groups.empty()) continue;
-    Hessians hessians;
-    if (!collect(block, groups, hessians)) {
+    Sums sums;
+    if (!collect(block, groups, sums)) {
       // The layers' inputs are not what they were in the first block of this kind.
       known_groups_.clear();
       groups = groups_of_subset(groups_of_block(block, subsets), subset, done);
-      collect(block, groups, hessians);
+      collect(block, groups, sums);
     }
     const double share = seconds_since(began) / static_cast<double>(flat(groups).size());
     for (std::size_t g = 0; g < groups.size(); ++g) {
-      for (SolvedLayer& layer : solve_group(groups[g], *hessians[g])) {
+      for (SolvedLayer& layer : solve_group(groups[g], *sums[g])) {
         layer.report.seconds += share;
         done.insert(layer.report.name);
         on_layer(layer.report);
         solved.push_back(std::move(layer));
       }
-      hessians[g].reset();
+      sums[g].reset();
     }
   }
   return solved;
@@ -138,48 +138,60 @@ InputGroups BlockSolver::groups_of_subset(const InputGroups& all, const LayerSub
   return groups;
 }
 
-// Runs the block and sums a Hessian for each group; false where layers of one group were given
-// different inputs after all.
-bool BlockSolver::collect(std::uint64_t block, const InputGroups& groups,
-                          Hessians& hessians) const {
+void BlockSolver::run_block(std::uint64_t block, const std::vector<std::string>& layers,
+                            const CalibrationRun::OnInputs& on_inputs) const {
+  if (options_.solver.gptaq_alpha)
+    return run_.run_block_beside_original(exec_, block, layers, on_inputs);
+  run_.run_block(exec_, block, layers,
+                 [&](std::string_view layer, qh::TensorView input, std::uint64_t batch,
+                     std::uint64_t samples) { on_inputs(layer, input, nullptr, batch, samples); });
+}
+
+// Runs the block and sums up each group's inputs; false where layers of one group were given
+// different ones after all.
+bool BlockSolver::collect(std::uint64_t block, const InputGroups& groups, Sums& sums) const {
   struct Last {
     std::uint64_t batch = UINT64_MAX, content = 0;
   };
   std::map<std::string, std::size_t, std::less<>> group_of;
   std::vector<Last> last(groups.size());
-  hessians.clear();
+  sums.clear();
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const std::string& layer : groups[g]) group_of.emplace(layer, g);
-    hessians.push_back(std::make_unique<InputHessian>(exec_, package_,
-                                                      modules_.at(groups[g].front()).in_features));
+    const std::int64_t columns = modules_.at(groups[g].front()).in_features;
+    sums.push_back(std::make_unique<InputSums>(
+        InputSums{InputHessian(exec_, package_, columns), InputDrift(columns)}));
   }
   bool agree = true;
-  run_.run_block(exec_, block, flat(groups),
-                 [&](std::string_view layer, qh::TensorView input, std::uint64_t batch,
-                     std::uint64_t samples) {
-                   const std::size_t g = group_of.find(layer)->second;
-                   const bool shared = groups[g].size() > 1;
-                   const std::uint64_t content = shared ? content_hash(exec_, input) : 0;
-                   if (shared && layer != groups[g].front()) {
-                     agree = agree && last[g].batch == batch && last[g].content == content;
-                     return;
-                   }
-                   last[g] = {batch, content};
-                   hessians[g]->add(exec_, input, samples);
-                 });
+  run_block(block, flat(groups),
+            [&](std::string_view layer, qh::TensorView input, const qh_tensor* original,
+                std::uint64_t batch, std::uint64_t samples) {
+              const std::size_t g = group_of.find(layer)->second;
+              const bool shared = groups[g].size() > 1;
+              const std::uint64_t content = shared ? content_hash(exec_, input) : 0;
+              if (shared && layer != groups[g].front()) {
+                agree = agree && last[g].batch == batch && last[g].content == content;
+                return;
+              }
+              last[g] = {batch, content};
+              sums[g]->hessian.add(exec_, input, samples);
+              if (options_.solver.gptaq_alpha) sums[g]->drift.add(exec_, input, original, samples);
+            });
   return agree;
 }
 
 std::vector<SolvedLayer> BlockSolver::solve_group(const std::vector<std::string>& layers,
-                                                  const InputHessian& hessian) const {
+                                                  const InputSums& sums) const {
   const auto began = Clock::now();
+  const InputHessian& hessian = sums.hessian;
   if (hessian.samples() == 0)
     exec_.host().warn(layers.front() +
                       ": no calibration sample reached this layer; it is rounded to nearest");
   std::vector<SolvedLayer> solved;
   PreparedHessian prepared;
   try {
-    prepared = prepare(hessian.for_solver(exec_), options_.solver, parallel_for_);
+    prepared = prepare(hessian.for_solver(exec_), options_.solver, parallel_for_,
+                       sums.drift.matrix(exec_));
   } catch (const qh::Error& error) {
     throw qh::Error(error.kind(), layers.front() + ": " + error.message(), error.hint());
   }
@@ -200,7 +212,7 @@ SolvedLayer BlockSolver::solve_layer(const qh::ModuleDesc& module, const InputHe
   SolvedLayer out;
   try {
     const QuantizedLayer layer =
-        can_sweep(package_)
+        can_sweep(package_) && prepared.correction.empty()
             ? quantize_on_device(exec_, package_, weight, module.out_features, prepared, options)
             : quantize_layer(weight, module.out_features, prepared, options, parallel_for_);
     out.report.loss = layer.loss;

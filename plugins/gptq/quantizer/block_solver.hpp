@@ -10,6 +10,7 @@
 
 #include "algorithm/solver.hpp"
 #include "quantizer/calibration_run.hpp"
+#include "quantizer/input_drift.hpp"
 #include "quantizer/input_groups.hpp"
 #include "quantizer/input_hessian.hpp"
 #include "quantizer/kernel_packages.hpp"
@@ -54,14 +55,20 @@ class BlockSolver {
                                  const std::function<void(const LayerReport&)>& on_layer);
 
  private:
-  using Hessians = std::vector<std::unique_ptr<InputHessian>>;  // one a group
+  struct InputSums {  // of a group
+    InputHessian hessian;
+    InputDrift drift;  // with GPTAQ alone
+  };
+  using Sums = std::vector<std::unique_ptr<InputSums>>;
 
   const InputGroups& groups_of_block(std::uint64_t block, const std::vector<LayerSubset>& subsets);
   InputGroups groups_of_subset(const InputGroups& all, const LayerSubset& subset,
                                const std::set<std::string>& done) const;
-  bool collect(std::uint64_t block, const InputGroups& groups, Hessians& hessians) const;
+  bool collect(std::uint64_t block, const InputGroups& groups, Sums& sums) const;
+  void run_block(std::uint64_t block, const std::vector<std::string>& layers,
+                 const CalibrationRun::OnInputs& on_inputs) const;
   std::vector<SolvedLayer> solve_group(const std::vector<std::string>& layers,
-                                       const InputHessian& hessian) const;
+                                       const InputSums& sums) const;
   SolvedLayer solve_layer(const qh::ModuleDesc& module, const InputHessian& hessian,
                           const PreparedHessian& prepared) const;
 

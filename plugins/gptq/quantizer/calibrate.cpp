@@ -40,6 +40,7 @@ class Calibration {
       layers_.push_back(run_.layers(block));
     }
     check_subset_names(layers_, names_, options);
+    if (options.solver.gptaq_alpha) run_.keep_original();
     for (const qh::ModuleDesc& module : model.modules()) modules_.emplace(module.name, module);
   }
 

@@ -48,6 +48,31 @@ void CalibrationRun::run_block(const qh::Exec& exec, std::uint64_t block,
   qh::check(api_.run_block(run_, exec.abi(), block, names.abi(), receive, &call));
 }
 
+void CalibrationRun::keep_original() {
+  original_ = qh::copy_sized(
+      static_cast<const qh_original_inputs_api*>(host_.service(QH_ORIGINAL_INPUTS_ID)));
+  qh::check(host_.need(original_, QH_ORIGINAL_INPUTS_ID).keep(run_));
+}
+
+void CalibrationRun::run_block_beside_original(const qh::Exec& exec, std::uint64_t block,
+                                               const std::vector<std::string>& layers,
+                                               const OnInputs& on_inputs) const {
+  struct Call {
+    const qh::Host& host;
+    const OnInputs& on_inputs;
+  } call{host_, on_inputs};
+  const qh_layer_inputs_fn receive = [](void* arg, qh_str layer, const qh_tensor* input,
+                                        const qh_tensor* original, std::uint64_t batch,
+                                        std::uint64_t samples) -> qh_status {
+    auto* self = static_cast<Call*>(arg);
+    return self->host.guard([&] {
+      self->on_inputs(qh::from_abi(layer), qh::TensorView(*input), original, batch, samples);
+    });
+  };
+  const qh::StrList names(layers);
+  qh::check(original_.run_block(run_, exec.abi(), block, names.abi(), receive, &call));
+}
+
 void CalibrationRun::advance(const qh::Exec& exec, std::uint64_t block) const {
   qh::check(api_.advance(run_, exec.abi(), block));
 }

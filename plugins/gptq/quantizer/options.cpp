@@ -49,6 +49,29 @@ std::int64_t synonym(const qh::Config& config, const char* name, const char* oth
   return integer(config, name, otherwise);
 }
 
+// As gptqmodel's GPTAQConfig; true stands for its defaults.
+std::optional<float> read_gptaq(const qh::Config& config) {
+  if (!config.has("gptaq")) return std::nullopt;
+  const Json whole = whole_config(config);
+  const Json given = whole.contains("gptaq") ? whole["gptaq"] : Json();
+  if (given == false) return std::nullopt;
+  constexpr double kAlpha = 0.25;
+  if (given == true) return static_cast<float>(kAlpha);
+  if (!given.is_object())
+    throw Error(QH_ERR_VALUE, "gptaq is " + given.dump() + "; it is a map with alpha, or true",
+                "--set 'gptaq={alpha: 0.25}'");
+  for (const auto& [key, value] : given.items())
+    if (key != "alpha" && key != "device")
+      throw Error(QH_ERR_VALUE, "gptaq has no option '" + key + "'", "it has alpha and device");
+  if (given.contains("device") && !given["device"].is_string())
+    throw Error(QH_ERR_VALUE, "gptaq: device is " + given["device"].dump() + "; it is a name",
+                "leave it out: inputs are kept where there is room for them");
+  const Json alpha = given.value("alpha", Json(kAlpha));
+  if (!alpha.is_number() || !(alpha.get<double>() >= 0))
+    throw Error(QH_ERR_VALUE, "gptaq: alpha is " + alpha.dump() + "; it is a number, 0 or more");
+  return alpha.get<float>();
+}
+
 SolverOptions read_solver(const qh::Host& host, const qh::Config& config, bool pre_quantized) {
   SolverOptions solver;
   const std::int64_t bits = synonym(config, "bits", "w_bit", 4);
@@ -81,6 +104,12 @@ SolverOptions read_solver(const qh::Host& host, const qh::Config& config, bool p
     solver.act_group_aware = false;
     if (!pre_quantized && !config.is_default("act_group_aware"))
       host.warn("act_group_aware is switched off: desc_act orders the inputs already");
+  }
+  if (!pre_quantized) solver.gptaq_alpha = read_gptaq(config);
+  if (solver.gptaq_alpha && solver.act_group_aware) {
+    solver.act_group_aware = false;
+    if (!config.is_default("act_group_aware"))
+      host.warn("act_group_aware is switched off: gptaq sweeps the inputs in their own order");
   }
   return solver;
 }
@@ -199,13 +228,16 @@ void need_int32_words(const qh::Config& config) {
 
 Json meta_of(const Options& options) {
   const SolverOptions& s = options.solver;
-  return {{"quantizer", {"quanthost:" QH_PLUGIN_VERSION}},
-          {"damp_percent", decimal(s.damp_percent)},
-          {"damp_auto_increment", decimal(s.damp_increment)},
-          {"static_groups", s.static_groups},
-          {"true_sequential", options.true_sequential},
-          {"mse", decimal(s.grid.mse_exponent)},
-          {"act_group_aware", s.act_group_aware}};
+  Json meta = {{"quantizer", {"quanthost:" QH_PLUGIN_VERSION}},
+               {"damp_percent", decimal(s.damp_percent)},
+               {"damp_auto_increment", decimal(s.damp_increment)},
+               {"static_groups", s.static_groups},
+               {"true_sequential", options.true_sequential},
+               {"mse", decimal(s.grid.mse_exponent)},
+               {"act_group_aware", s.act_group_aware}};
+  if (s.gptaq_alpha)  // as gptqmodel notes it
+    meta["gptaq"] = {{"alpha", decimal(*s.gptaq_alpha)}, {"device", "auto"}};
+  return meta;
 }
 
 Json field_or_null(const qh::Config& config, const char* name) {

@@ -60,6 +60,7 @@ class RandomLayer:
         inputs *= 0.5 + torch.rand(self.columns, generator=generator)  # no two columns weigh the same
         self.batches = [batch.unsqueeze(0) for batch in inputs]
         self.hessian = algorithm.Hessian(self.columns)
+        self.drift = self.originals = None
         for batch in self.batches:
             self.hessian.add(batch)
 
@@ -67,12 +68,30 @@ class RandomLayer:
         return f"{self.kind:12s} {self.columns:3d} -> {self.weight.shape[0]:2d}"
 
 
+class DriftedLayer(RandomLayer):
+    """The same with the inputs that the layer has in the original model, for GPTAQ: it counts sequences as samples."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        generator = torch.Generator().manual_seed(seed + 1)
+        amount = random.Random(seed).choice([0.02, 0.1, 0.5])
+        mixed = torch.eye(self.columns) + amount * torch.randn(self.columns, self.columns, generator=generator) / self.columns**0.5
+        self.originals = [batch @ mixed for batch in self.batches]
+        self.hessian = algorithm.Hessian(self.columns)
+        self.drift = torch.zeros(self.columns, self.columns)
+        for count, (batch, original) in enumerate(zip(self.batches, self.originals)):
+            self.hessian.add(batch, samples=1)
+            now, before = (x.reshape(-1, self.columns) for x in (batch, original))
+            self.drift.mul_(count / (count + 1)).add_((before - now).T @ now, alpha=2 / (count + 1))
+
+
 class Replay:
     """A row's sweep in float64 with the codes and grids of a result, up to where another result goes its own way."""
 
     def __init__(self, layer, o, result, row):
         inputs = torch.cat([b.reshape(-1, layer.columns) for b in layer.batches]).double()
-        h = inputs.T @ inputs * 2 / len(inputs)
+        samples = len(layer.batches) if layer.drift is not None else len(inputs)
+        h = inputs.T @ inputs * 2 / samples
         self.weight = layer.weight[row].double().clone()
         dead = torch.diagonal(h) == 0
         torch.diagonal(h)[dead] = 1
@@ -80,12 +99,17 @@ class Replay:
         self.order = layer.hessian.sweep_order(o)
         h = h[self.order][:, self.order] + torch.eye(len(h)) * result.damp_percent * torch.diagonal(h).mean()
         self.upper = torch.linalg.cholesky(torch.linalg.inv(h), upper=True)
+        self.correction = torch.zeros_like(h)
+        if layer.drift is not None:
+            originals = torch.cat([b.reshape(-1, layer.columns) for b in layer.originals]).double()
+            drift = ((originals - inputs).T @ inputs * 2 / samples)[self.order][:, self.order]
+            self.correction = o.gptaq_alpha * (drift @ self.upper.T).triu(1) @ self.upper
         self.weight = self.weight[self.order]
         self.result, self.row = result, row
 
     def distance(self, other):
         """How far from a boundary, in steps, the first weight lies that has another code there."""
-        w, theirs, row = self.weight, self.result, self.row
+        w, theirs, row, block = self.weight, self.result, self.row, 128
         for step, column in enumerate(self.order.tolist()):
             group = theirs.g_idx[column].item()
             scale, zero = theirs.scales[row, group].double(), theirs.zeros[row, group].double()
@@ -93,6 +117,10 @@ class Replay:
             if theirs.codes[row, column] != other.codes[row, column]:
                 return abs(abs(exact - exact.floor()) - 0.5).item()
             error = (w[step] - scale * (theirs.codes[row, column].double() - zero)) / self.upper[step, step]
+            became = w[step] - error * self.upper[step, step]
+            end = (step // block + 1) * block  # behind it the correction acts on what the weight became
+            w[step:end] += w[step].clone() * self.correction[step, step:end]
+            w[end:] += became * self.correction[step, end:]
             w[step:] -= error * self.upper[step, step:]
         raise AssertionError("nothing differs")
 
@@ -107,8 +135,8 @@ class Tally:
 
     def add(self, layer, o):
         """Returns how many codes differ, the worst scale, and the distances of the rows that crossed a boundary."""
-        ours = layer.hessian.quantize(layer.weight, o)
-        theirs, _ = upstream.quantize(layer.weight, layer.batches, o)
+        ours = layer.hessian.quantize(layer.weight, o, layer.drift)
+        theirs, _ = upstream.quantize(layer.weight, layer.batches, o, layer.originals)
         what = (f"{layer}: {o.bits} bits, groups of {o.group_size:3d}, sym {o.symmetric}, desc_act {o.desc_act}, "
                 f"static {o.static_groups}, aware {o.act_group_aware}, mse {o.mse_exponent:.1f}")
         assert abs(ours.damp_percent - theirs.damp_percent) < 1e-6, what
@@ -129,8 +157,9 @@ class Tally:
 
     def order_is_a_tie(self, layer, o):
         """Whether two columns weigh the same but for the last bits, and the two sides sweep them in another order."""
-        gptq = upstream.solver(layer.weight, layer.batches, o)
-        gptq.finalize_hessian()
+        gptq = upstream.solver(layer.weight, layer.batches, o, originals=layer.originals)
+        if layer.originals is None:
+            gptq.finalize_hessian()
         diagonal = torch.diagonal(gptq.H).clone()
         diagonal[diagonal == 0] = 1
         theirs, ours = torch.argsort(diagonal, descending=True), layer.hessian.sweep_order(o)
@@ -160,8 +189,8 @@ class Tally:
         assert same >= 0.9999 and self.grids <= 1e-4 * self.groups and self.scale < 1e-6
 
 
-def compare(tally, seed, combinations, show):
-    layer = RandomLayer(seed)
+def compare(tally, seed, combinations, show, kind=RandomLayer):
+    layer = kind(seed)
     codes, rows, worst = 0, [], 0.0
     for combination in combinations:
         differing, scale, distances = tally.add(layer, combination)
@@ -198,6 +227,19 @@ def test_group_aware_order_is_gptqmodels(show):
     for seed, (bits, group_size, sym, mse) in enumerate(itertools.product((2, 3, 4, 8), (32, 128), (1, 0), (0.0, 2.4))):
         compare(tally, 1000 + seed, [options(bits, group_size, sym, 0, 0, mse, aware=1)], show)
     tally.check(show)
+
+
+def test_gptaq_gives_gptqmodels_layer(show):
+    """Each combination once, or each on every layer."""
+    tally, rotation = Tally(), random.Random(6).sample(GRID, len(GRID))
+    for seed in range(LAYERS):
+        chosen = rotation if EVERY else [rotation[seed % len(GRID)]]
+        alpha = (0.25, 0.25, 1.0, 0.0)[seed % 4]
+        compare(tally, 2000 + seed, [options(*c, alpha=alpha) for c in chosen], show, DriftedLayer)
+    tally.check(show)
+    layer = DriftedLayer(2000)
+    plain, corrected = (layer.hessian.quantize(layer.weight, options(alpha=alpha), layer.drift) for alpha in (-1.0, 0.25))
+    assert (plain.codes != corrected.codes).float().mean() > 0.01, "the drift makes no difference"
 
 
 @pytest.mark.parametrize("damp,increment", [(0.05, 0.0), (0.3, 0.01), (1e-9, 0.01), (1e-9, 0.0025)])

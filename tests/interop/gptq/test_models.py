@@ -240,6 +240,21 @@ def test_convert_goes_from_every_format_to_every_other_byte_for_byte(dense, tmp_
     assert "is a model folder already" in refusal("convert", tmp_path / "gptq", tmp_path / "no")
 
 
+def test_gptaq_goes_on_from_its_journal_and_gptqmodel_loads_what_it_makes(dense, tmp_path):
+    settings = dict(bits=3, group_size=32, dataset=data_file(tmp_path), model_seqlen=48, nsamples=16)
+    journal = tmp_path / "journal"
+    quanthost("quantize", dense("llama"), tmp_path / "whole", *method(**settings, gptaq=True, journal=journal))
+    (last,) = journal.glob("block.1*")
+    last.unlink()  # as a run leaves it that ends in the second of two blocks
+    quanthost("quantize", dense("llama"), tmp_path / "resumed", *method(**settings, gptaq=True, journal=journal))
+    assert stored(tmp_path / "resumed") == stored(tmp_path / "whole")
+    quanthost("quantize", dense("llama"), tmp_path / "plain", *method(**settings, act_group_aware=False))
+    assert stored(tmp_path / "plain") != stored(tmp_path / "whole")
+    logits = our_logits(tmp_path / "whole", tmp_path / "logits.safetensors")
+    assert difference(logits, logits_of(in_gptqmodel(tmp_path / "whole"))) < TOLERANCE
+    assert quantization_config(tmp_path / "whole")["meta"]["gptaq"] == {"alpha": 0.25, "device": "auto"}
+
+
 def test_a_vision_model_is_refused(tmp_path):
     config = transformers.ViTConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
                                     image_size=16, patch_size=4)

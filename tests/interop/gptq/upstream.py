@@ -7,7 +7,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import torch
 from algorithm import Layer
-from gptqmodel.quantization.config import QuantizeConfig
+from gptqmodel.looper.native_processor import NATIVE_INPUTS_STATE_KEY
+from gptqmodel.quantization.config import GPTAQConfig, QuantizeConfig
+from gptqmodel.quantization.gptaq import GPTAQ
 from gptqmodel.quantization.gptq import GPTQ
 
 
@@ -22,22 +24,27 @@ def config(options):
         bits=options.bits, group_size=options.group_size, sym=bool(options.symmetric), desc_act=bool(options.desc_act),
         static_groups=bool(options.static_groups), act_group_aware=bool(options.act_group_aware),
         mse=options.mse_exponent, damp_percent=options.damp_percent, damp_auto_increment=options.damp_increment,
-        offload_to_disk=False)
+        gptaq=GPTAQConfig(alpha=options.gptaq_alpha) if options.gptaq_alpha >= 0 else None, offload_to_disk=False)
     settings.fallback = None  # few tokens are no reason to round to nearest here
     return settings
 
 
-def solver(weight, batches, options, dtype=torch.float32):
-    """Its GPTQ with the calibration inputs added. dtype: of everything it computes."""
-    gptq = GPTQ(linear(weight.to(dtype)), config(options))
+def solver(weight, batches, options, dtype=torch.float32, originals=None):
+    """Its GPTQ with the calibration inputs added, or its GPTAQ where there are the original model's inputs beside them.
+    dtype: of everything it computes."""
+    layer = linear(weight.to(dtype))
+    if originals is not None:
+        layer.state = {NATIVE_INPUTS_STATE_KEY: list(originals)}
+    gptq = (GPTQ if originals is None else GPTAQ)(layer, config(options))
     gptq.quantizer.configure(perchannel=True)
     for batch in batches:
         gptq.add_batch(batch, None)
     return gptq
 
 
-def quantize(weight, batches, options):
-    dense, scales, zeros, g_idx, _, loss, damp, _ = solver(weight, batches, options).quantize()
+def quantize(weight, batches, options, originals=None):
+    gptq = solver(weight, batches, options, originals=originals)
+    dense, scales, zeros, g_idx, _, loss, damp, _ = gptq.quantize()
     groups = g_idx.long()
     codes = (dense / scales[:, groups] + zeros[:, groups]).round()
     return Layer(codes.to(torch.uint8), scales, zeros.to(torch.uint8), g_idx.to(torch.int32), damp, loss), dense

@@ -1,6 +1,6 @@
 /* qh.original_inputs/1: calibration that also shows what a layer is given in the model as it was
- * before it was quantized. A service of its own: a host may have qh.calibration/1 alone, and a plugin
- * that does without this one includes nothing. */
+ * before it was quantized. A service of its own: a host may have qh.calibration/1 alone, and a
+ * plugin that does without this one includes nothing. */
 #ifndef QUANTHOST_ABI_ORIGINAL_INPUTS_H
 #define QUANTHOST_ABI_ORIGINAL_INPUTS_H
 
@@ -12,9 +12,9 @@ extern "C" {
 
 #define QH_ORIGINAL_INPUTS_ID "qh.original_inputs/1"
 
-/* As qh_layer_input_fn. `original`: the same tokens' input in the original model, of the same shape,
- * type and device; NULL where the layer was given other tokens there, as experts may be. Both are
- * borrowed for the call. */
+/* As qh_layer_input_fn. `original`: the same tokens' input in the original model, of the same
+ * shape, type and device; NULL where the layer was given other tokens there, as experts may be.
+ * Both are borrowed for the call. */
 typedef qh_status (*qh_layer_inputs_fn)(void* arg, qh_str layer, const qh_tensor* input,
                                         const qh_tensor* original, uint64_t batch_index,
                                         uint64_t batch_samples);

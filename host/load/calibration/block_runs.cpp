@@ -104,6 +104,7 @@ void CalibrationRun::capture_inputs(const Exec& exec, std::size_t block,
   const at::Device device = device_of(block, exec);
   std::optional<Pass> before;
   if (original) {
+    original->need_whole_block();
     const OriginalModel::InPlace in_place(*original);
     before.emplace(original->passes(), chosen, Pass::Watchers::kOfAnotherPass);
   }
@@ -181,6 +182,7 @@ void CalibrationRun::advance(const Exec& exec, std::size_t block) {
   const c10::InferenceMode inference;
   current_ = kInterrupted;
   if (original_) {
+    original_->need_whole_block();
     const OriginalModel::InPlace in_place(*original_);
     advance_rows(exec, block, original_->passes(), original_->activations());
   }

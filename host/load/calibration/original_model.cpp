@@ -20,15 +20,17 @@ void OriginalModel::begin_block(const std::string& block, std::unique_ptr<BlockP
   }
 }
 
-OriginalModel::InPlace::InPlace(OriginalModel& original) : original_(original) {
-  for (const Parameter& each : original.parameters_) {
-    if (model::find_module(original.root_, each.owner_name) != each.owner.get()) {
-      fail(ErrorKind::kRuntime,
-           "{} was replaced before its block was advanced: what it is given in the original model "
-           "is not known any more",
-           each.owner_name);
-    }
+void OriginalModel::need_whole_block() const {
+  for (const Parameter& each : parameters_) {
+    if (model::find_module(root_, each.owner_name) == each.owner.get()) continue;
+    fail(ErrorKind::kRuntime,
+         "{} was replaced before its block was advanced: what it is given in the original model is "
+         "not known any more",
+         each.owner_name);
   }
+}
+
+OriginalModel::InPlace::InPlace(OriginalModel& original) : original_(original) {
   for (Parameter& each : original.parameters_) {
     current_.push_back(each.owner->named_parameters(/*recurse=*/false)[each.name]);
     each.owner->set_parameter(each.name, each.value);

@@ -21,8 +21,11 @@ class OriginalModel {
   // Copies the parameters that the block has now. `passes` are those through the original block.
   void begin_block(const std::string& block, std::unique_ptr<BlockPasses> passes);
 
-  // While it lives the block has its original parameters. Throws kRuntime when a module of the
-  // block was replaced since begin_block.
+  // Throws kRuntime when a module of the block was replaced since begin_block. Not while watchers
+  // stand in the places of its layers.
+  void need_whole_block() const;
+
+  // While it lives the block has its original parameters, watched or not.
   class InPlace {
    public:
     explicit InPlace(OriginalModel& original);

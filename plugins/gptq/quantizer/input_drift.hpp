@@ -7,8 +7,8 @@
 
 namespace quanthost::gptq {
 
-// 2/n · (X₀ - X)ᵀX over the inputs X and the original model's X₀, n counting samples as InputHessian
-// does.
+// 2/n · (X₀ - X)ᵀX over the inputs X and the original model's X₀, n counting samples as
+// InputHessian does.
 class InputDrift {
  public:
   explicit InputDrift(std::int64_t columns) : columns_(columns) {}

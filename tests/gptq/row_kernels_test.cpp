@@ -153,7 +153,9 @@ void expect_plain_sweep(const RowKernels& kernels, const SweepCase& layer) {
   EXPECT_EQ(found.steps, expected.steps);
   EXPECT_EQ(found.errors, expected.errors);
   EXPECT_EQ(found.losses, expected.losses);
-  if (layer.corrects) EXPECT_EQ(found.carried, expected.carried);
+  if (layer.corrects) {
+    EXPECT_EQ(found.carried, expected.carried);
+  }
 }
 
 TEST_P(RowKernelsOf, SweepAsOneRowAndColumnAfterTheOther) {

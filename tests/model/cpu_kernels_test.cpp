@@ -268,6 +268,7 @@ struct StepCase {
   bool own_angles;                                 // each row of the batch has its own
   std::int64_t window;
   float softcap;
+  std::int64_t past;
 };
 
 // What one step makes of a batch of two, the second row padded: rotates, stores, attends.
@@ -305,12 +306,14 @@ class StepReference {
 };
 
 TEST_P(CpuKernels, RotateStoreAndAttend) {
-  const std::int64_t batch = 2, capacity = 21, past = 13;
+  const std::int64_t batch = 2;
   const std::vector<std::int64_t> first_token{0, 4};
   for (const StepCase& c :
-       {StepCase{4, 2, 16, 16, false, 0, 0}, StepCase{3, 3, 12, 4, true, 5, 0},
-        StepCase{6, 1, 33, 0, false, 0, 2.5f}, StepCase{2, 1, 64, 64, true, 0, 0}}) {
+       {StepCase{4, 2, 16, 16, false, 0, 0, 13}, StepCase{3, 3, 12, 4, true, 5, 0, 13},
+        StepCase{6, 1, 33, 0, false, 0, 2.5f, 13}, StepCase{2, 1, 64, 64, true, 0, 0, 13},
+        StepCase{9, 3, 64, 64, false, 0, 0, 36}, StepCase{7, 1, 80, 0, false, 20, 1.5f, 47}}) {
     SCOPED_TRACE(testing::Message() << c.heads << " heads of " << c.head_dim);
+    const std::int64_t past = c.past, capacity = past + 8;
     const StepReference reference(c, past);
     Values query = random(batch * c.heads * c.head_dim),
            key = random(batch * c.kv_heads * c.head_dim);
@@ -342,7 +345,7 @@ TEST_P(CpuKernels, RotateStoreAndAttend) {
                              .scale = static_cast<float>(StepReference::kScale),
                              .softcap = c.softcap};
     kernels_->store_token(step, 0, batch);
-    std::vector<float> scratch(static_cast<std::size_t>(past + 1 + c.head_dim));
+    std::vector<float> scratch(static_cast<std::size_t>(attend_scratch(c.head_dim, past)));
     kernels_->attend(step, scratch.data(), 0, 1);
     kernels_->attend(step, scratch.data(), 1, batch * c.heads);
 

@@ -76,6 +76,13 @@ struct AttentionStep {
   float softcap;  // 0: none
 };
 
+inline constexpr std::int64_t kAttendHeads = 4;  // heads that are attended together
+// Floats of scratch memory that attend() needs.
+constexpr std::int64_t attend_scratch(std::int64_t head_dim, std::int64_t past) {
+  constexpr std::int64_t kWidest = 16;  // lanes
+  return kAttendHeads * (head_dim + past + 1 + 2 * kWidest);
+}
+
 struct Kernels {
   const char* name;
   void (*to_float)(Element element, const void* x, float* out, std::int64_t count);
@@ -87,7 +94,7 @@ struct Kernels {
   void (*rotate)(const Rotation& rotation, std::int64_t begin, std::int64_t end);           // rows
   void (*store_token)(const AttentionStep& step, std::int64_t begin,
                       std::int64_t end);  // rows of the batch
-  // Pairs of row and head: row * heads + head. `scratch` has room for past + 1 + head_dim floats.
+  // Pairs of row and head: row * heads + head. `scratch`: attend_scratch().
   void (*attend)(const AttentionStep& step, float* scratch, std::int64_t begin, std::int64_t end);
 };
 

@@ -3,7 +3,7 @@
 // function of another header: its copy, compiled for a newer CPU, could be the one the linker
 // keeps.
 #include <cstdint>
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -216,64 +216,7 @@ void store_token(const AttentionStep& p, std::int64_t begin, std::int64_t end) {
   }
 }
 
-// scores[t] becomes the share of token t.
-inline void softmax(float* scores, std::int64_t count) {
-  float largest = scores[0];
-  for (std::int64_t t = 1; t < count; ++t) largest = scores[t] > largest ? scores[t] : largest;
-  float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t t = 0; t < count; ++t) {
-    scores[t] = exp_of(scores[t] - largest);
-    sum += scores[t];
-  }
-  const float share = 1.0f / sum;
-#pragma omp simd
-  for (std::int64_t t = 0; t < count; ++t) scores[t] *= share;
-}
-
-template <class T>
-inline void score_tokens(const AttentionStep& p, const float* query, const T* keys,
-                         std::int64_t count, float* scores) {
-  for (std::int64_t t = 0; t < count; ++t) {
-    const T* key = keys + t * p.head_dim;
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (std::int64_t k = 0; k < p.head_dim; ++k) sum += query[k] * to_float(key[k]);
-    sum *= p.scale;
-    scores[t] = p.softcap > 0.0f ? p.softcap * tanh_of(sum / p.softcap) : sum;
-  }
-}
-
-template <class T>
-void attend(const AttentionStep& p, float* scratch, std::int64_t begin, std::int64_t end) {
-  const std::int64_t seen = p.past + 1;
-  float* scores = scratch + p.head_dim;
-  for (std::int64_t pair = begin; pair < end; ++pair) {
-    const std::int64_t row = pair / p.heads;
-    const std::int64_t kv_head = (pair % p.heads) / (p.heads / p.kv_heads);
-    std::int64_t first = p.first_token[row];
-    if (p.window > 0 && seen - p.window > first) first = seen - p.window;
-    const std::int64_t start = ((row * p.kv_heads + kv_head) * p.capacity + first) * p.head_dim;
-    const std::int64_t count = seen - first;
-
-    const T* query = static_cast<const T*>(p.query) + pair * p.head_dim;
-    for (std::int64_t k = 0; k < p.head_dim; ++k) scratch[k] = to_float(query[k]);
-    score_tokens(p, scratch, static_cast<const T*>(p.keys) + start, count, scores);
-    softmax(scores, count);
-
-    float* mixed = scratch;  // the query is not needed any more
-    for (std::int64_t k = 0; k < p.head_dim; ++k) mixed[k] = 0.0f;
-    const T* values = static_cast<const T*>(p.values) + start;
-    for (std::int64_t t = 0; t < count; ++t) {
-      const T* value = values + t * p.head_dim;
-      const float share = scores[t];
-#pragma omp simd
-      for (std::int64_t k = 0; k < p.head_dim; ++k) mixed[k] += share * to_float(value[k]);
-    }
-    T* out = static_cast<T*>(p.out) + pair * p.head_dim;
-    for (std::int64_t k = 0; k < p.head_dim; ++k) out[k] = from_float<T>(mixed[k]);
-  }
-}
+#include "host/model/cpu/attention.inl"
 
 template <class T>
 void convert(const void* x, float* out, std::int64_t count) {

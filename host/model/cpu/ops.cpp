@@ -250,8 +250,7 @@ at::Tensor attention_step(at::Tensor& query, const at::Tensor& key, const at::Te
   at::parallel_for(0, batch * shape.heads, grain(work), [&](std::int64_t begin, std::int64_t end) {
     thread_local std::vector<float>
         scratch;  // grows with the context and is kept for the next step
-    scratch.resize(
-        static_cast<std::size_t>(std::max<std::int64_t>(step.past + 1 + step.head_dim, 1)));
+    scratch.resize(static_cast<std::size_t>(attend_scratch(step.head_dim, step.past)));
     kernels().attend(step, scratch.data(), begin, end);
   });
   return out;

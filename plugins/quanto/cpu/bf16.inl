@@ -105,6 +105,8 @@ inline void codes_stream(const LinearArgs& a, std::int64_t stream, std::int64_t 
     for (std::int64_t k = 0; k < m.columns; k += 64) {
       const std::int64_t left = m.columns - k;
       const std::uint8_t* from = bytes + g * m.columns + k;
+      // The processor's own prefetching ends with a page.
+      _mm_prefetch(reinterpret_cast<const char*>(from + 2048), _MM_HINT_T0);
       const __m512i codes = left >= 64 ? _mm512_loadu_si512(from)
                                        : _mm512_maskz_loadu_epi8((__mmask64{1} << left) - 1, from);
       __m512bh xe[kTokens], xo[kTokens];

@@ -40,8 +40,7 @@ inline void sum_each(Lanes (&v)[kLanes]) {
 // Products of kHeads queries with one key, unsummed, kLanes vectors apart. `wide` holds the queries
 // in float32, each in whole lanes.
 template <int kHeads, class T>
-inline void key_products(const T*, const float* wide, const T* key, std::int64_t dim,
-                         Lanes* sums) {
+inline void key_products(const T*, const float* wide, const T* key, std::int64_t dim, Lanes* sums) {
   Lanes parts[kHeads] = {};
   for (std::int64_t k = 0; k < dim; k += kLanes) {
     Lanes values;
@@ -91,8 +90,9 @@ inline void score_keys(const T* queries, const float* wide, const T* keys, std::
 inline void exp_lanes(Lanes& x) {
   typedef std::int32_t IntLanes __attribute__((vector_size(kLanes * sizeof(std::int32_t))));
   const IntLanes small = x < -87.0f;  // all bits of a lane, or none
-  const Lanes clamped = reinterpret_cast<Lanes>(
-      (reinterpret_cast<IntLanes>(x) & ~small) | (reinterpret_cast<IntLanes>(Lanes{} - 87.0f) & small));
+  const Lanes clamped =
+      reinterpret_cast<Lanes>((reinterpret_cast<IntLanes>(x) & ~small) |
+                              (reinterpret_cast<IntLanes>(Lanes{} - 87.0f) & small));
   const IntLanes whole = __builtin_convertvector(clamped * 1.44269504f - 0.5f, IntLanes);
   const Lanes steps = __builtin_convertvector(whole, Lanes);
   const Lanes rest = (clamped - steps * 0.693359375f) + steps * 2.12194440e-4f;
@@ -176,8 +176,7 @@ void attend_together(const AttentionStep& p, float* scratch, std::int64_t pair) 
   std::int64_t at = 0;
   for (; at + kColumnVectors * kLanes <= dim; at += kColumnVectors * kLanes)
     mix_values<kHeads, kColumnVectors>(values, count, dim, at, scores, stride, out);
-  for (; at < dim; at += kLanes)
-    mix_values<kHeads, 1>(values, count, dim, at, scores, stride, out);
+  for (; at < dim; at += kLanes) mix_values<kHeads, 1>(values, count, dim, at, scores, stride, out);
 }
 
 template <class T>

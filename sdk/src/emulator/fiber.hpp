@@ -40,6 +40,8 @@ class Fiber {
   bool ended() const { return ended_; }
 
  private:
+  class Inside;  // while it lives, ThreadSanitizer takes what happens for the fiber's
+
   void run_bodies(boost::context::fiber&& outside);
   void before_switch(bool leaving_for_good, const void* bottom, std::size_t bytes);
   void after_switch();
@@ -51,8 +53,7 @@ class Fiber {
   const void* outside_bottom_ = nullptr;  // of the resuming thread's stack, as the sanitizer told
   std::size_t outside_bytes_ = 0;
   void* shadow_stack_ = nullptr;  // the sanitizer's, of the side that was left
-  void* inside_tsan_ = nullptr;
-  void* outside_tsan_ = nullptr;
+  void* tsan_fiber_ = nullptr;
   bool ended_ = true;
   bool leaving_ = false;
 };

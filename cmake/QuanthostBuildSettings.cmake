@@ -75,5 +75,8 @@ function(quanthost_share_headers target name)
     target_precompile_headers(${target} REUSE_FROM ${name})
     # Headers compiled for a library (-fPIC) are not those of a program (-fPIE). Their -O comes with them, whatever a target asks.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
+    # What defines macros for the headers has to define them for whoever loads these.
+    get_target_property(_libraries ${name} LINK_LIBRARIES)
+    target_link_libraries(${target} PRIVATE ${_libraries})
   endif()
 endfunction()

@@ -104,7 +104,7 @@ def bench_solver():
     for columns, rows in ((576, 1536), (1536, 576), (2048, 2048)):
         weight = torch.randn(rows, columns) * 0.05
         batch = torch.randn(1, 4 * columns, columns)
-        options = algorithm.Options(4, 1, 0, 0, 0, 0.0, 0.01, 0.01, 128)
+        options = algorithm.Options(bits=4, symmetric=1, damp_percent=0.01, damp_increment=0.01, group_size=128)
         shape = f"{columns} -> {rows}"
         hessian = algorithm.Hessian(columns)
         hessian.add(batch)

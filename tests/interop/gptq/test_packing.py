@@ -88,7 +88,8 @@ def test_their_kernel_reads_our_words():
 def test_zeros_change_format_as_theirs_do():
     for layer, _ in layers(planar_too=False):
         theirs = layer.packed_upstream()
-        v2, config = theirs.qzeros.clone(), upstream.config(algorithm.Options(layer.bits, 0, 0, 0, 0, 0, 0.01, 0, 128))
+        v2 = theirs.qzeros.clone()
+        config = upstream.config(algorithm.Options(bits=layer.bits, damp_percent=0.01, group_size=128))
         convert_gptq_v2_to_v1_format_module(theirs, config)
         outputs = layer.codes.shape[1]
         v1 = algorithm.convert_zeros(v2, outputs, layer.bits, to_v1=True)

@@ -9,24 +9,17 @@
 #include <set>
 #include <thread>
 
+#include "tests/api/tiny_host.hpp"
 #include "tests/error_of.hpp"
-#include "tests/folders.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using namespace quanthost;
 
-const fs::path kModel = fs::path(quanthost::test::build_folder()) / "tests/api/tiny_model";
+using quanthost::test::host_options;
 
-HostOptions host_options() {
-  HostOptions options;
-  options.plugin_paths = {fs::path(quanthost::test::build_folder()) / "plugins"};
-  options.trust = "off";
-  options.use_cache = false;
-  options.isolate_first_use = false;
-  return options;
-}
+const fs::path kModel = quanthost::test::tiny_model();
 
 LoadOptions with_method(const std::string& method) {
   LoadOptions options;

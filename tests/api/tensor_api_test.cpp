@@ -8,8 +8,8 @@
 #include <quanthost/model/layers.hpp>
 #include <thread>
 
+#include "tests/api/tiny_host.hpp"
 #include "tests/error_of.hpp"
-#include "tests/folders.hpp"
 
 namespace {
 
@@ -19,17 +19,10 @@ using quanthost::model::Layer;
 using quanthost::model::Linear;
 using quanthost::model::Slot;
 
-const fs::path kModel = fs::path(quanthost::test::build_folder()) / "tests/api/tiny_model";
+const fs::path kModel = quanthost::test::tiny_model();
 
 Host& host() {
-  static Host host([] {
-    HostOptions options;
-    options.plugin_paths = {fs::path(quanthost::test::build_folder()) / "plugins"};
-    options.trust = "off";
-    options.use_cache = false;
-    options.isolate_first_use = false;
-    return options;
-  }());
+  static Host host(quanthost::test::host_options());
   return host;
 }
 

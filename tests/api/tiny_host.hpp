@@ -1,4 +1,5 @@
-// What the API's tests share: a tiny model of the build folder, and a host that sees its plugins alone.
+// What the API's tests share: a tiny model of the build folder, and a host that sees its plugins
+// alone.
 #pragma once
 
 #include <filesystem>

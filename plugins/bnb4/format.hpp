@@ -96,7 +96,7 @@ static inline uint8_t encode_cuda(float value, QuantType type) {
 }
 
 // -- 16-bit conversions, round to nearest even
-// -----------------------------------------------------------------------
+
 static inline float to_float(float value) { return value; }
 static inline float to_float(Bfloat value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
@@ -140,7 +140,7 @@ static inline void from_float(float value, Half* out) { *out = to_half(value); }
 static inline int64_t float_bytes(FloatType type) { return type == FloatType::kFloat32 ? 4 : 2; }
 
 // -- layout
-// ----------------------------------------------------------------------------------------------------------
+
 // Two codes a byte, the first element in the high nibble. Blocks run over the flattened tensor,
 // row-major; the last one may be short. A block always starts on a byte, since block sizes are
 // even.

@@ -99,7 +99,6 @@ void expect_error(Load& load, qh_status status, qh_status kind, const std::strin
 }
 
 // -- what is stored
-// --------------------------------------------------------------------------------------------------
 
 TEST(Bnb4Quantizer, StoresBitsandbytesTensorsUnderTheirNames) {
   Load load(kNf4);
@@ -171,7 +170,6 @@ TEST(Bnb4Quantizer, TurnsAConv1DWeight) {
 }
 
 // -- the layer
-// -------------------------------------------------------------------------------------------------------
 
 TEST(Linear4bit, MultipliesAndDifferentiatesWithItsDenseWeight) {
   Load load(kNf4, kFloat32);
@@ -246,7 +244,6 @@ TEST(Linear4bit, IsNotLoadedUntilItsScalesAreThere) {
 }
 
 // -- decisions
-// -------------------------------------------------------------------------------------------------------
 
 TEST(Bnb4Quantizer, SizesQuantizedWeightsAtHalfAByteAndKeepsATenthOfMemory) {
   Load load(kNf4);
@@ -325,7 +322,6 @@ TEST(Bnb4Quantizer, WritesTheConfigOfTransformers) {
 }
 
 // -- refusals
-// --------------------------------------------------------------------------------------------------------
 
 TEST(Bnb4Environment, NeedsItsPackages) {
   for (const char* missing : {"bitsandbytes", "accelerate"}) {

@@ -32,7 +32,8 @@ void three_threads(std::int64_t count, const RangeBody& body) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// -- the small layer -----------------------------------------------------------------------------
+// -- the small layer
+
 constexpr std::int64_t kColumns = 8, kRows = 2, kTokens = 6;
 
 Hessian small_hessian() {
@@ -136,7 +137,8 @@ TEST(GptqSolver, QuantizesToTwoBitsAsUpstream) {
   EXPECT_THAT(q.zeros, ElementsAre(2, 1, 1, 2));
 }
 
-// -- larger random layers ------------------------------------------------------------------------
+// -- larger random layers
+
 struct RandomLayer {
   std::int64_t rows, columns;
   std::vector<float> weight;
@@ -355,7 +357,8 @@ TEST(GptqSolver, FitsAnyGroupSizeIntoAnyRow) {
     }
 }
 
-// -- parts ---------------------------------------------------------------------------------------
+// -- parts
+
 TEST(GptqCholesky, InvertsWhatItFactors) {
   for (std::int64_t n : {1, 2, 63, 64, 65, 200}) {
     const RandomLayer layer = random_layer(1, n);

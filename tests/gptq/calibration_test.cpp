@@ -351,7 +351,6 @@ TEST(Calibration, RoundsALayerToNearestThatNoSampleReaches) {
 }
 
 // -- interruptions
-// ---------------------------------------------------------------------------------
 
 // Two blocks, so that one can be finished when the run ends.
 struct TwoBlocks : SharedInputs {

@@ -149,7 +149,7 @@ TEST_P(GptqGpu, MultipliesMoreInputsThanItStagesAtATime) {
   expect_product(w, x, bias, y, 2, 1e-5);
 }
 
-// -- quantizing ----------------------------------------------------------------------------------
+// -- quantizing
 
 void serial(std::int64_t count, const RangeBody& body) { body(0, count); }
 

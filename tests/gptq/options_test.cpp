@@ -166,7 +166,6 @@ TEST(GptqConfig, IsSavedWithTheKeysOfTransformers) {
 }
 
 // -- environment
-// -----------------------------------------------------------------------------------
 
 struct Validation {
   qh_status status;

@@ -268,7 +268,6 @@ TEST(StoredModelLayers, BecomesDenseAgain) {
 }
 
 // -- what is refused
-// -------------------------------------------------------------------------------
 
 std::string load_error(MockLoad& load) {
   qh_status status = load.before_load();

@@ -11,7 +11,7 @@ namespace {
 using gptq::Grid;
 using gptq::GridOptions;
 
-// -- Hessian: a block has a tile of 64 x 64, a thread 4 x 4 of it --------------------------------
+// -- Hessian: a block has a tile of 64 x 64, a thread 4 x 4 of it
 
 constexpr int kTile = 64;
 constexpr int kDepth = 16;  // tokens staged at a time
@@ -62,7 +62,7 @@ QH_KERNEL void add_products(Element type, const void* inputs, std::int64_t token
     }
 }
 
-// -- grids: a group of 32 lanes has a row's group ------------------------------------------------
+// -- grids: a group of 32 lanes has a row's group
 
 QH_DEVICE double error_of(const float* values, std::int64_t count, const Grid& grid,
                           const GridOptions& options) {
@@ -125,7 +125,7 @@ QH_KERNEL void grids_of_rows(GridOptions options, const float* weight, std::int6
   }
 }
 
-// -- sweep ---------------------------------------------------------------------------------------
+// -- sweep
 
 constexpr int kBlock = 128;  // columns whose errors are spread over the rest at once
 constexpr int kSlots = kBlock / kLanes;

@@ -224,7 +224,7 @@ constexpr LinearKernel linear_kernel() {
 }
 
 // -- input gradient: grad_input[b, k] = sum over n of grad_output[b, n] * weight[n, k], V of
-// float32 -------------------
+// float32
 
 // Adds `rows` weight rows to one batch row's columns; four registers of columns at a time.
 template <class V>

@@ -7,9 +7,9 @@
 
 namespace quanthost::gpu {
 
-// --- exchange between lanes
-// ------------------------------------------------------------------------------------------ The
-// mask names the aligned group alone, so that other groups of the warp may be elsewhere.
+// -- exchange between lanes
+
+// The mask names the aligned group alone, so that other groups of the warp may be elsewhere.
 template <int Width>
 QH_DEVICE unsigned group_mask() {
   static_assert(Width == 2 || Width == 4 || Width == 8 || Width == 16 || Width == 32);
@@ -55,8 +55,8 @@ QH_DEVICE std::uint32_t ballot(bool predicate, Site = {}) {
   return Width == 32 ? all : (all & group_mask<Width>()) >> (lane() & ~(Width - 1));
 }
 
-// --- global memory
-// ---------------------------------------------------------------------------------------------------
+// -- global memory
+
 // As load(), for bytes that this kernel reads once: the cache need not keep them.
 template <class V, class T>
 QH_DEVICE V load_once(const T* address) {
@@ -71,9 +71,10 @@ QH_DEVICE V load_once(const T* address) {
   }
 }
 
-// --- async copies: global to shared, in groups, first committed first landed
-// ----------------------------------------- `Bytes` is 4, 8 or 16; both addresses are aligned to
-// it. When `valid` is false zeros are written, `source` is not read.
+// -- async copies: global to shared, in groups, first committed first landed
+
+// `Bytes` is 4, 8 or 16; both addresses are aligned to it. When `valid` is false zeros are written,
+// `source` is not read.
 template <int Bytes, class T>
 QH_DEVICE void async_copy(const SharedArray<T>& target, int index, const T* source,
                           bool valid = true) {
@@ -97,8 +98,8 @@ QH_DEVICE void async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Groups) : "memory");
 }
 
-// --- the host's side
-// -------------------------------------------------------------------------------------------------
+// -- the host's side
+
 inline constexpr const char* kTargetName = "cuda";
 
 inline void check(cudaError_t result, const char* what) {

@@ -18,8 +18,8 @@ struct Site {
   QH_HOST_DEVICE static constexpr Site current() { return {}; }
 };
 
-// --- where am I
-// ------------------------------------------------------------------------------------------------------
+// -- where am I
+
 QH_DEVICE Size3 thread_index() { return {threadIdx.x, threadIdx.y, threadIdx.z}; }
 QH_DEVICE Size3 block_index() { return {blockIdx.x, blockIdx.y, blockIdx.z}; }
 QH_DEVICE Size3 block_size() { return {blockDim.x, blockDim.y, blockDim.z}; }
@@ -38,13 +38,13 @@ QH_DEVICE int thread_in_block() {
 }
 QH_DEVICE int lane() { return thread_in_block() & (warp_size() - 1); }
 
-// --- barriers and fences
-// ---------------------------------------------------------------------------------------------
+// -- barriers and fences
+
 QH_DEVICE void block_barrier(Site = {}) { __syncthreads(); }
 QH_DEVICE void memory_fence() { __threadfence(); }
 
-// --- shared memory
-// ---------------------------------------------------------------------------------------------------
+// -- shared memory
+
 // An array in the block's shared memory. Copies see the same memory.
 template <class T>
 class SharedArray {
@@ -88,8 +88,8 @@ QH_DEVICE SharedArray<T> dynamic_shared(std::size_t /*count*/, std::size_t offse
       reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(quanthost_dynamic_shared) + offset));
 }
 
-// --- atomics: relaxed, device-wide, on global memory or on an element of a shared array
-// --------------------------------
+// -- atomics: relaxed, device-wide, on global memory or on an element of a shared array
+
 template <class T>
 struct SameType {
   using Type = T;
@@ -126,8 +126,8 @@ QH_DEVICE T atomic_load(T& target) {
   return *const_cast<volatile T*>(&target);
 }
 
-// --- global memory
-// ---------------------------------------------------------------------------------------------------
+// -- global memory
+
 // One access of sizeof(V) bytes; the address is aligned to it.
 template <class V, class T>
 QH_DEVICE V load(const T* address) {
@@ -138,8 +138,9 @@ QH_DEVICE void store(T* address, const V& value) {
   *reinterpret_cast<V*>(address) = value;
 }
 
-// --- exchange between lanes: any trivially copyable value, moved in 32-bit words
-// -------------------------------------- `move(word)` exchanges one word.
+// -- exchange between lanes: any trivially copyable value, moved in 32-bit words
+
+// `move(word)` exchanges one word.
 template <class T, class Move>
 QH_DEVICE T exchange_words(const T& value, Move move) {
   constexpr int kWords = (sizeof(T) + 3) / 4;

@@ -19,8 +19,8 @@
 
 namespace quanthost::gpu {
 
-// --- where am I
-// ------------------------------------------------------------------------------------------------------
+// -- where am I
+
 inline Size3 thread_index() { return emulated::self().thread; }
 inline Size3 block_index() { return emulated::self().block; }
 inline Size3 block_size() { return emulated::self().block_size; }
@@ -29,8 +29,8 @@ inline int warp_size() { return static_cast<int>(emulated::self().warp_size); }
 inline int thread_in_block() { return static_cast<int>(emulated::self().linear); }
 inline int lane() { return static_cast<int>(emulated::self().lane); }
 
-// --- barriers and fences
-// ---------------------------------------------------------------------------------------------
+// -- barriers and fences
+
 inline void block_barrier(Site site = Site::current()) { emulated::block_barrier(site); }
 
 template <int Width = 32>
@@ -40,8 +40,8 @@ void warp_barrier(Site site = Site::current()) {
 
 inline void memory_fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
-// --- exchange between lanes
-// ------------------------------------------------------------------------------------------
+// -- exchange between lanes
+
 namespace emulated {
 
 // One value from every lane of a group, readable while this object lives.
@@ -102,8 +102,8 @@ std::uint32_t ballot(bool predicate, Site site = Site::current()) {
   return bits;
 }
 
-// --- atomics: relaxed, device-wide, on global memory or on an element of a shared array
-// --------------------------------
+// -- atomics: relaxed, device-wide, on global memory or on an element of a shared array
+
 namespace emulated {
 template <class T>
 T& atomic_target(T& global, const Site& site) {
@@ -180,8 +180,8 @@ T atomic_load(Target&& target, Site site = Site::current()) {
       .load(std::memory_order_acquire);
 }
 
-// --- global memory
-// ---------------------------------------------------------------------------------------------------
+// -- global memory
+
 // One access of sizeof(V) bytes; the address is aligned to it.
 template <class V, class T>
 V load(const T* address, Site site = Site::current()) {
@@ -201,9 +201,10 @@ void store(T* address, const V& value, Site site = Site::current()) {
   std::memcpy(address, &value, sizeof(V));
 }
 
-// --- async copies: global to shared, in groups, first committed first landed
-// ----------------------------------------- `Bytes` is 4, 8 or 16; both addresses are aligned to
-// it. When `valid` is false zeros are written, `source` is not read.
+// -- async copies: global to shared, in groups, first committed first landed
+
+// `Bytes` is 4, 8 or 16; both addresses are aligned to it. When `valid` is false zeros are written,
+// `source` is not read.
 template <int Bytes, class T>
 void async_copy(const SharedArray<T>& target, std::int64_t index, const T* source,
                 bool valid = true, Site site = Site::current()) {
@@ -220,8 +221,8 @@ void async_wait() {
   emulated::async_wait(Groups);
 }
 
-// --- the host's side
-// -------------------------------------------------------------------------------------------------
+// -- the host's side
+
 inline constexpr const char* kTargetName = "emulated";
 
 template <class... Parameters, class... Arguments>

@@ -10,9 +10,10 @@
 
 namespace quanthost::gpu {
 
-// --- exchange between lanes
-// ------------------------------------------------------------------------------------------ A
-// wavefront runs in lockstep; the fences keep the compiler from moving memory accesses across.
+// -- exchange between lanes
+
+// A wavefront runs in lockstep; the fences keep the compiler from moving memory accesses
+// across.
 template <int Width = 32>
 QH_DEVICE void warp_barrier(Site = {}) {
   __builtin_amdgcn_fence(__ATOMIC_RELEASE, "wavefront");
@@ -43,8 +44,8 @@ QH_DEVICE std::uint32_t ballot(bool predicate, Site = {}) {
   return Width == 32 ? group : group & ((1u << (Width & 31)) - 1u);
 }
 
-// --- global memory
-// ---------------------------------------------------------------------------------------------------
+// -- global memory
+
 // As load(), for bytes that this kernel reads once: the cache need not keep them.
 template <class V, class T>
 QH_DEVICE V load_once(const T* address) {
@@ -62,9 +63,10 @@ QH_DEVICE V load_once(const T* address) {
   }
 }
 
-// --- async copies: these targets have none, so the copy is made at once
-// ----------------------------------------------- `Bytes` is 4, 8 or 16; both addresses are aligned
-// to it. When `valid` is false zeros are written, `source` is not read.
+// -- async copies: these targets have none, so the copy is made at once
+
+// `Bytes` is 4, 8 or 16; both addresses are aligned to it. When `valid` is false zeros are written,
+// `source` is not read.
 template <int Bytes, class T>
 QH_DEVICE void async_copy(const SharedArray<T>& target, int index, const T* source,
                           bool valid = true) {
@@ -78,8 +80,8 @@ QH_DEVICE void async_commit() {}
 template <int Groups = 0>
 QH_DEVICE void async_wait() {}
 
-// --- the host's side
-// -------------------------------------------------------------------------------------------------
+// -- the host's side
+
 inline constexpr const char* kTargetName = "hip";
 
 inline void check(hipError_t result, const char* what) {

@@ -32,8 +32,8 @@ const Self& self();
 // line of the first fault.
 void run(Stream stream, const LaunchShape& shape, const std::function<void()>& body);
 
-// --- collectives
-// ---------------------------------------------------------------------------------------------------
+// -- collectives
+
 void block_barrier(const Site& site);
 void warp_barrier(int width,
                   const Site& site);  // orders the memory of the aligned group of `width` lanes
@@ -47,8 +47,8 @@ const std::byte* exchange(const char* operation, int width, const void* payload,
                           const Site& site);
 void leave_exchange();
 
-// --- shared memory
-// -------------------------------------------------------------------------------------------------
+// -- shared memory
+
 // A piece of the block's shared memory as one array sees it.
 struct SharedSpan {
   std::byte* data;     // first byte
@@ -71,8 +71,8 @@ void check_shared(const SharedSpan& span, std::int64_t at, std::size_t bytes, st
                   Access access, const Site& site);
 void check_global(const void* address, std::size_t alignment, const Site& site);
 
-// --- async copies
-// --------------------------------------------------------------------------------------------------
+// -- async copies
+
 // The bytes land when the issuing thread waits for them; until then the target holds poison. A null
 // source means zeros.
 void async_copy(const SharedSpan& span, std::int64_t at, const void* source, std::size_t bytes,

@@ -119,7 +119,9 @@ quanthost_status quanthost_model_describe(quanthost_model* model, quanthost_mode
                                     i.device_map.c_str(),
                                     i.model_bytes,
                                     i.bytes_read,
-                                    i.load_seconds};
+                                    i.load_seconds,
+                                    i.trainable,
+                                    0};
     fn(user, &info);
   });
 }

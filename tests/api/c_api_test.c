@@ -188,6 +188,7 @@ static void check_info(void* user, const quanthost_model_info* info) {
   CHECK(strcmp(info->dtype, "float32") == 0 && info->device_map[0] == '{');
   CHECK(info->model_bytes > 0 && info->load_seconds > 0);
   CHECK(strcmp(info->source, g_model) == 0);
+  CHECK(info->trainable == (info->method[0] != 0)); /* absmax8 is; a plain model has no method */
 }
 
 static void text(void) {

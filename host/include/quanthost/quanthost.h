@@ -260,6 +260,8 @@ typedef struct quanthost_model_info {
   uint64_t model_bytes;   /* parameters, buffers and quantized state */
   uint64_t bytes_read;
   double load_seconds;
+  int32_t trainable; /* gradients pass through its quantized layers */
+  int32_t reserved;  /* 0 */
 } quanthost_model_info;
 /* Calls fn once. */
 typedef void (*quanthost_model_info_fn)(void* user, const quanthost_model_info* info);

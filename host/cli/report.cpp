@@ -2,11 +2,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
 #include "host/base/atomic_output.hpp"
 #include "host/base/file.hpp"
+#include "host/checkpoint/describe.hpp"
 #include "host/cli/model_library.hpp"
 #include "host/cli/verbs.hpp"
 #include "host/report/page.hpp"
@@ -85,24 +87,38 @@ void add_loaded_model(report::RunData& data, const std::string& model) {
   add_document(data, read_json(trace), trace.string());
 }
 
-report::RunData gather(const ReportOptions& options) {
-  report::RunData data;
-  std::size_t models = 0;
-  for (const std::string& subject : options.subjects) models += fs::is_directory(subject);
-  for (const std::string& subject : options.subjects) {
+// The model folders among the subjects: the dense one first, whatever their order, since the other
+// one came of it.
+std::vector<CheckpointDescription> models_among(const std::vector<std::string>& subjects) {
+  std::vector<CheckpointDescription> models;
+  for (const std::string& subject : subjects) {
     if (!fs::exists(subject))
       throw CommandError(
           ExitCode::kIo, ErrorKind::kOs, fmt::format("{} does not exist", subject),
           "give a model folder, or a file that load, bench or quantize --json wrote");
-    // Of two models the sizes are compared; one alone is loaded to learn what it was and became.
-    if (const fs::path told = fs::path(subject) / kCalibrationReport; fs::exists(told))
-      add_document(data, read_json(told), told.string());
+    if (fs::is_directory(subject)) models.push_back(describe_checkpoint(subject));
+  }
+  if (models.size() > 2)
+    throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
+                       fmt::format("{} model folders were given", models.size()),
+                       "a page compares two models at most: a dense one and what came of it");
+  std::stable_partition(models.begin(), models.end(),
+                        [](const auto& model) { return model.quant_method.empty(); });
+  return models;
+}
+
+// Of two models the sizes are compared; one alone is loaded to learn what it was and became.
+report::RunData gather(const ReportOptions& options) {
+  report::RunData data;
+  const std::vector<CheckpointDescription> models = models_among(options.subjects);
+  const bool load = !options.no_load && models.size() == 1 && !find_model_library().empty();
+  for (const CheckpointDescription& model : models)
+    load ? add_loaded_model(data, model.directory.string()) : add_model(data, model);
+  for (const std::string& subject : options.subjects) {
     if (!fs::is_directory(subject)) {
       add_document(data, read_json(subject), subject);
-    } else if (options.no_load || models > 1 || find_model_library().empty()) {
-      add_model(data, subject);
-    } else {
-      add_loaded_model(data, subject);
+    } else if (const fs::path told = fs::path(subject) / kCalibrationReport; fs::exists(told)) {
+      add_document(data, read_json(told), told.string());
     }
   }
   if (data.empty())

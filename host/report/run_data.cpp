@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "host/checkpoint/describe.hpp"
-
 namespace quanthost::report {
 namespace {
 
@@ -158,8 +156,7 @@ void add_document(RunData& data, const Json& document, const std::string& where)
   }
 }
 
-void add_model(RunData& data, const std::filesystem::path& model) {
-  const CheckpointDescription description = describe_checkpoint(model);
+void add_model(RunData& data, const CheckpointDescription& description) {
   const bool first = data.layers.empty();
   std::map<std::string, double> bytes;
   std::vector<std::string> order;
@@ -168,7 +165,7 @@ void add_model(RunData& data, const std::filesystem::path& model) {
     if (bytes.emplace(module, 0).second) order.push_back(module);
     bytes[module] += static_cast<double>(tensor.bytes);
   }
-  add_fact(data, first ? "Model" : "Became", model.string());
+  add_fact(data, first ? "Model" : "Became", description.directory.string());
   if (first) add_fact(data, "Architecture", description.architecture);
   add_fact(data, "Method", description.quant_method);
   add_fact(data, first ? "On disk" : "On disk now",

@@ -2,13 +2,13 @@
 // report of a calibration, and model folders.
 #pragma once
 
-#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "host/base/json.hpp"
+#include "host/checkpoint/describe.hpp"
 
 namespace quanthost::report {
 
@@ -67,8 +67,8 @@ struct RunData {
 // a document that is none of those the page knows, naming `where`.
 void add_document(RunData& data, const Json& document, const std::string& where);
 
-// Adds a model folder from its headers alone: the sizes of its layers as they are stored. A first
+// Adds a model from its headers alone: the sizes of its layers as they are stored. A first
 // model is what was, a second one what became of it.
-void add_model(RunData& data, const std::filesystem::path& model);
+void add_model(RunData& data, const CheckpointDescription& model);
 
 }  // namespace quanthost::report

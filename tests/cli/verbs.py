@@ -154,6 +154,21 @@ class Quantize(Place):
             self.assertEqual((layer["method"], layer["bits"]), ("gptq", 4))
             self.assertGreater(layer["error"], 0)
         self.assertIn("Error by layer", page)
+        self.compares_with_the_dense_model_in_either_order()
+
+    def compares_with_the_dense_model_in_either_order(self):
+        for order in ([str(self.model), "out"], ["out", str(self.model)]):
+            report = self.json_of("report", *order, "-o", "both.html")
+            page = (self.root / "both.html").read_text()
+            self.assertEqual(report["errors"], 14)
+            self.assertRegex(page, r"<dt>Model</dt><dd>[^<]*goldens/llama</dd>")
+            self.assertRegex(page, r"<dt>Became</dt><dd>out</dd>")
+            self.assertRegex(page, r"MB became [0-9.]+ MB, [0-9.]+ times smaller")
+
+    def test_are_compared_two_at_a_time(self):
+        done = self.run_quanthost("report", *[str(self.model)] * 3)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("two models at most", done.stderr)
 
 
 class Env(Place):

@@ -77,10 +77,10 @@ qh::MemoryLimits QuantoQuantizer::adjust_max_memory(qh::MemoryLimits limits) {
 
 void QuantoQuantizer::replace(qh::Model& model, const qh::ModuleDesc& module, const MapEntry& entry,
                               bool stored) {
-  qh::Dtype dtype = qh::kFloat32;
-  for (const qh::ParamDesc& param : model.parameters())
-    if (param.name == module.name + ".weight") dtype = param.dtype;
-  WeightSpec spec{*entry.weights, entry.activations, {}, module.has_bias, options_.optimizer, dtype,
+  qh::ParamDesc weight{};
+  const bool found = model.find_param(module.name + ".weight", weight);
+  WeightSpec spec{*entry.weights,  entry.activations,  {},
+                  module.has_bias, options_.optimizer, found ? weight.dtype : qh::kFloat32,
                   stored};
   if (module.class_name == "Linear") {
     spec.shape = {module.out_features, module.in_features};
@@ -101,12 +101,12 @@ void QuantoQuantizer::replace(qh::Model& model, const qh::ModuleDesc& module, co
 void QuantoQuantizer::replace_norm(qh::Model& model, const qh::ModuleDesc& module,
                                    QType activations) {
   LayerNormSpec spec{activations, 0, layer_norm_eps(model.config_json()), false, false, {}};
-  for (const qh::ParamDesc& param : model.parameters()) {
-    if (param.name == module.name + ".bias") spec.has_bias = true;
-    if (param.name != module.name + ".weight") continue;
-    spec.has_weight = true;
-    spec.width = param.shape.at(0);
-    spec.dtype = param.dtype;
+  qh::ParamDesc weight{}, bias{};
+  spec.has_bias = model.find_param(module.name + ".bias", bias);
+  spec.has_weight = model.find_param(module.name + ".weight", weight);
+  if (spec.has_weight) {
+    spec.width = weight.shape.at(0);
+    spec.dtype = weight.dtype;
   }
   if (!spec.has_weight) {
     host().warn("'" + module.name + "' has no weight: its output is not quantized");

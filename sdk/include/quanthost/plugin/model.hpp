@@ -86,6 +86,15 @@ class Model {
     out = std::move(found.at(0));
     return true;
   }
+  // One of parameters(), without a walk through the model; false when there is none of this name.
+  bool find_param(std::string_view name, ParamDesc& out) const {
+    std::vector<ParamDesc> found;
+    const qh_status status = api_.find_param(handle_, to_abi(name), param_sink(found));
+    if (status == QH_ERR_KEY) return false;
+    check(status);
+    out = std::move(found.at(0));
+    return true;
+  }
   bool is_skipped(std::string_view module,
                   const std::vector<std::string>& modules_to_not_convert) const {
     std::int32_t result = 0;

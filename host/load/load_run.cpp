@@ -21,10 +21,11 @@ std::vector<ReadJob> read_jobs(const LoadedModel& loaded, std::uint64_t queue_by
   for (std::size_t i = 0; i < loaded.plan.size(); ++i) {
     const TensorPlan& plan = loaded.plan[i];
     if (can_stay_in_file(plan)) continue;  // nothing is read
-    const auto slices = plan.row_granularity > 0
-                            ? row_slices(*plan.stored, plan.row_granularity,
-                                         std::min(kSliceBytes, queue_bytes), i, plan.cast)
-                            : std::vector{whole_tensor(*plan.stored, i, plan.cast)};
+    auto slices = plan.row_granularity > 0
+                      ? row_slices(*plan.stored, plan.row_granularity,
+                                   std::min(kSliceBytes, queue_bytes), i, plan.cast)
+                      : std::vector{whole_tensor(*plan.stored, i, plan.cast)};
+    for (ReadJob& slice : slices) slice.passes = plan.quantized;
     jobs.insert(jobs.end(), slices.begin(), slices.end());
   }
   return jobs;

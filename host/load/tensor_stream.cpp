@@ -35,8 +35,7 @@ void read_into(const ReadJob& job, const at::Tensor& out, std::uint64_t offset) 
                    offset_of(job) + offset);
 }
 
-at::Tensor read_converted(const ReadJob& job, at::ScalarType stored) {
-  at::Tensor value = empty_host_tensor(shape_of(job), *job.cast);
+void read_converted(const ReadJob& job, at::ScalarType stored, const at::Tensor& value) {
   const at::Tensor flat = value.view({-1});
   const at::Tensor buffer = at::empty({std::min(kConvertedAtOnce, flat.numel())}, stored);
   for (std::int64_t begin = 0; begin < flat.numel(); begin += kConvertedAtOnce) {
@@ -44,15 +43,6 @@ at::Tensor read_converted(const ReadJob& job, at::ScalarType stored) {
     read_into(job, part, static_cast<std::uint64_t>(begin) * c10::elementSize(stored));
     flat.narrow(0, begin, part.numel()).copy_(part);
   }
-  return value;
-}
-
-at::Tensor read_job(const ReadJob& job) {
-  const at::ScalarType stored = to_scalar_type(job.stored->dtype());
-  if (job.cast && *job.cast != stored) return read_converted(job, stored);
-  at::Tensor value = empty_host_tensor(shape_of(job), stored);
-  read_into(job, value, 0);
-  return value;
 }
 
 }  // namespace
@@ -118,7 +108,7 @@ std::uint64_t TensorStream::largest_bytes() const {
   return largest;
 }
 
-std::optional<std::size_t> TensorStream::claim() {
+std::optional<TensorStream::Claim> TensorStream::claim() {
   std::unique_lock lock(mutex_);
   const auto fits = [&] {
     return in_flight_ == 0 || in_flight_ + jobs_[next_read_].bytes() <= limits_.queue_bytes;
@@ -128,23 +118,35 @@ std::optional<std::size_t> TensorStream::claim() {
     return std::nullopt;
   in_flight_ += jobs_[next_read_].bytes();
   peak_bytes_ = std::max(peak_bytes_, in_flight_);
-  return next_read_++;
+  return Claim{next_read_++, peak_bytes_};
+}
+
+at::Tensor TensorStream::read_job(const ReadJob& job, std::uint64_t most_bytes) {
+  const at::ScalarType stored = to_scalar_type(job.stored->dtype());
+  const at::ScalarType type = job.cast.value_or(stored);
+  at::Tensor value = job.passes ? buffers_.take(shape_of(job), type, most_bytes)
+                                : empty_host_tensor(shape_of(job), type);
+  if (type == stored)
+    read_into(job, value, 0);
+  else
+    read_converted(job, stored, value);
+  return value;
 }
 
 void TensorStream::read_jobs() {
   const c10::NoGradGuard no_gradients;
   at::get_num_threads();   // LibTorch sets up a thread at its first question, so ask before
   omp_set_num_threads(1);  // of this thread alone: the readers are the parallelism
-  while (const auto index = claim()) {
+  while (const auto claimed = claim()) {
     Slot result;
-    const ReadJob& job = jobs_[*index];
+    const ReadJob& job = jobs_[claimed->index];
     try {
       const Trace::Span span(trace_, "tensor", "read",
                              {{"name", job.stored->name()},
                               {"bytes", job.stored_bytes()},
                               {"converted", job.cast.has_value()}});
       if (job.row_begin == 0) job.stored->will_need();  // cold files come in larger reads
-      result.value = read_job(job);
+      result.value = read_job(job, claimed->peak_in_flight);
     } catch (const Error& e) {
       result.error =
           std::make_exception_ptr(e.within(fmt::format("tensor {}", job.stored->name())));
@@ -154,7 +156,7 @@ void TensorStream::read_jobs() {
     result.ready = true;
     {
       std::lock_guard lock(mutex_);
-      slots_[*index] = std::move(result);
+      slots_[claimed->index] = std::move(result);
     }
     changed_.notify_all();
   }

@@ -14,6 +14,7 @@
 
 #include "host/checkpoint/checkpoint.hpp"
 #include "host/load/cancel.hpp"
+#include "host/load/read_buffers.hpp"
 #include "host/load/trace.hpp"
 
 namespace quanthost {
@@ -25,6 +26,7 @@ struct ReadJob {
   std::int64_t row_count = 0;               // of the first dimension; a scalar has one row
   std::size_t tag = 0;                      // the consumer's own
   std::optional<at::ScalarType> cast = {};  // converted while it is read; nothing: stays as stored
+  bool passes = false;  // what it is made into stays, it does not: its memory is read into again
 
   bool whole() const;
   std::uint64_t stored_bytes() const;
@@ -45,8 +47,9 @@ struct StreamLimits {
   unsigned readers = 2;
 };
 
-// Reads with pread into fresh memory, so that a tensor which stays as it is costs no copy; one that
-// is converted passes through a small buffer. Made and used by one thread.
+// Reads with pread into fresh memory, so that a tensor which stays as it is costs no copy, and into
+// the same memory again for those that do not stay; one that is converted passes through a small
+// buffer. Made and used by one thread.
 class TensorStream {
  public:
   // The checkpoint, cancel and trace (both may be null) outlive the stream.
@@ -73,13 +76,20 @@ class TensorStream {
     bool ready = false;
   };
 
+  struct Claim {
+    std::size_t index;             // of the job
+    std::uint64_t peak_in_flight;  // bytes, this job's included
+  };
+
   void read_jobs();
-  std::optional<std::size_t> claim();  // the next job to read, once its bytes fit
+  std::optional<Claim> claim();  // the next job to read, once its bytes fit
+  at::Tensor read_job(const ReadJob& job, std::uint64_t most_bytes);
 
   const std::vector<ReadJob> jobs_;
   const StreamLimits limits_;
   const CancelToken* const cancel_;
   Trace* const trace_;
+  ReadBuffers buffers_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Slot> slots_;

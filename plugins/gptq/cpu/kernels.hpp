@@ -35,18 +35,17 @@ struct ProductArgs {
   float* staged;  // the input in float32, [batch, inputs] in stored order or [batch, outputs]
 };
 
-// Consecutive slabs [begin, end) of one group; where codes are not of 4 bits, at most kLongestRun.
+// Consecutive slabs [begin, end) of one group, at most kLongestRun.
 struct Run {
   std::int64_t begin, end, group;
 };
 inline constexpr std::int64_t kLongestRun = 16;
 // Rows of a chunk, at most: what the registers hold beside their codes.
-inline constexpr std::int64_t kChunkRows4Bits = 24;
-inline constexpr std::int64_t kChunkRows = 12;
+inline constexpr std::int64_t kChunkRows = 24;
 
 // The input in pairs of bfloat16, whose products are exact. A token takes as many rows as its
 // values need to be exact; tokens are cut into chunks of about the same size. Of a chunk there are,
-// for each slab, the sixteen pairs of each row, and for each run the sum of each row.
+// for each of a slab's sixteen pairs, those of all rows, and for each run the sum of each row.
 struct PairArgs {
   ProductArgs product;
   std::int64_t parts;  // rows of a token
@@ -54,7 +53,7 @@ struct PairArgs {
   std::int64_t chunks;
   const Run* runs;
   std::int64_t run_count;
-  std::uint32_t* pairs;  // [chunks][slabs, rows of the chunk, 16], aligned to 64 bytes
+  std::uint32_t* pairs;  // [chunks][slabs, 16, rows of the chunk], aligned to 64 bytes
   float* sums;           // [chunks][runs, rows of the chunk]
 };
 // Items are tokens for stage, strips for run.

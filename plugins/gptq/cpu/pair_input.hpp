@@ -38,20 +38,26 @@ inline __m512i as_pairs(__m512 low, __m512 high) {
   return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), halves);
 }
 
-// Rows of one token in its chunk.
+// Rows of one token in its chunk, which has `stride` rows.
 struct TokenRows {
-  std::uint32_t* pairs;  // of slab 0; a slab further is `stride` rows further
+  std::uint32_t* pairs;  // the first one
   float* sums;           // of run 0
   std::int64_t stride;
 };
 
-inline void stage_slab(const PairArgs& a, const TokenRows& to, std::int64_t slab, std::int64_t run,
-                       __m512 low, __m512 high) {
+constexpr std::int64_t kMostParts = 2;
+
+// sums[part]: of a run, lane by lane.
+inline void stage_slab(const PairArgs& a, const TokenRows& to, std::int64_t slab, __m512 low,
+                       __m512 high, __m512* sums) {
   const __m512i ones = _mm512_set1_epi32(0x3f803f80);
+  const __m512i rows =
+      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                         _mm512_set1_epi32(static_cast<int>(to.stride)));
   for (std::int64_t part = 0; part < a.parts; ++part) {
     const __m512i pairs = as_pairs(low, high);
-    _mm512_store_si512(to.pairs + (slab * to.stride + part) * kPairs, pairs);
-    to.sums[run * to.stride + part] += _mm512_reduce_add_ps(dot(_mm512_setzero_ps(), pairs, ones));
+    _mm512_i32scatter_epi32(to.pairs + slab * kPairs * to.stride + part, rows, pairs, 4);
+    sums[part] = dot(sums[part], pairs, ones);
     const auto rounded = [](__m512 v) { return round_to<BFloat16>(Floats{v}).v; };
     low = _mm512_sub_ps(low, rounded(low));
     high = _mm512_sub_ps(high, rounded(high));
@@ -64,21 +70,23 @@ inline void stage_token(const PairArgs& a, std::int64_t token) {
   const T* from = static_cast<const T*>(a.product.input) + token * w.inputs;
   const Chunk chunk = chunk_with(a, token);
   const std::int64_t row = (token - chunk.begin) * a.parts;
-  const TokenRows to{pairs_of(a, chunk) + row * kPairs, sums_of(a, chunk) + row,
+  const TokenRows to{pairs_of(a, chunk) + row, sums_of(a, chunk) + row,
                      (chunk.end - chunk.begin) * a.parts};
   for (std::int64_t run = 0; run < a.run_count; ++run) {
-    for (std::int64_t part = 0; part < a.parts; ++part) to.sums[run * to.stride + part] = 0.0f;
+    __m512 sums[kMostParts] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     for (std::int64_t slab = a.runs[run].begin; slab < a.runs[run].end; ++slab) {
       const std::int64_t k = slab * kSlab, count = smaller(kSlab, w.inputs - k);
       if (!w.input_order && count == kSlab) {
-        stage_slab(a, to, slab, run, load(from + k).v, load(from + k + 16).v);
+        stage_slab(a, to, slab, load(from + k).v, load(from + k + 16).v, sums);
         continue;
       }
       alignas(64) float values[kSlab] = {};
       for (std::int64_t i = 0; i < count; ++i)
         values[i] = to_float(from[w.input_order ? w.input_order[k + i] : k + i]);
-      stage_slab(a, to, slab, run, load(values).v, load(values + 16).v);
+      stage_slab(a, to, slab, load(values).v, load(values + 16).v, sums);
     }
+    for (std::int64_t part = 0; part < a.parts; ++part)
+      to.sums[run * to.stride + part] = _mm512_reduce_add_ps(sums[part]);
   }
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <utility>
-#include <vector>
 
 #include "cpu/pair_codes.hpp"
 #include "cpu/pair_input.hpp"
@@ -13,11 +12,12 @@
 namespace quanthost::gptq {
 namespace {
 
-constexpr std::int64_t kBlockChunks = 10;  // share what was decoded
-constexpr std::int64_t kBlockRows = std::max(kChunkRows4Bits, kBlockChunks* kChunkRows);
+constexpr std::int64_t kParts = kStrip / 16;
+constexpr std::int64_t kBlockRows = 6 * kChunkRows;  // share what was read and decoded
+constexpr std::int64_t kGridRuns = 16;               // whose grids are made at a time
 // Rows of words that are asked for before they are needed: into the next cache, then into the
 // first, which holds few that lie this far apart.
-constexpr std::int64_t kFarAhead = 24, kAhead = 6;
+constexpr std::int64_t kFarAhead = 32, kAhead = 6;
 constexpr int kDirectRows = 4;  // up to here several vectors of outputs share the inputs
 
 inline __m512 with_grid(__m512 total, __m512 dots, const Grid16& grid, float sum) {
@@ -43,7 +43,7 @@ inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first
       __m512i pairs[kRows][4];
       for (int row = 0; row < kRows; ++row)
         for (int p = 0; p < 4; ++p)
-          pairs[row][p] = _mm512_set1_epi32(static_cast<int>(x[row * kPairs + r * 4 + p]));
+          pairs[row][p] = _mm512_set1_epi32(static_cast<int>(x[(r * 4 + p) * kRows + row]));
       for (int v = 0; v < kWide; ++v) {
         const __m512i word =
             kWide > 4 ? _mm512_loadu_si512(words + v * 16)
@@ -69,86 +69,78 @@ inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first
   }
 }
 
-// The rows of one chunk: what of them does not depend on the run.
-struct ChunkRows {
-  const std::uint32_t* pairs;
+// The rows of a chunk in a run.
+struct ChunkRun {
+  const std::uint32_t* x;
   const float* sums;
   float* totals;  // [rows][16]
 };
-
-// Words of 4-bit codes of sixteen outputs, from the first input on.
-struct Words {
-  const std::uint32_t* first;
-  std::int64_t stride;  // to the next row
-  std::uint32_t* kept;  // null, or where the words go for the next chunk, row after row
+// What sixteen outputs have of a run.
+struct Codes16 {
+  const std::uint32_t* words;  // of 4-bit codes, from the run's first row on
+  std::int64_t stride;         // to the next row
+  std::int64_t rows;
+  __mmask16 lanes;
+  const __m512i* decoded;  // pairs of other codes
+  std::int64_t pairs;
+  const Grid16* grid;
 };
 
-// What sixteen outputs from `first` on have of a run, for the kRows rows of a chunk, is added to
-// their totals. 4-bit codes are decoded on the way, others come decoded.
+// The part of a product that sixteen outputs have of a run, for the kRows rows of a chunk, is added
+// to their totals. 4-bit codes are decoded on the way: that takes units of the processor which
+// products leave idle.
 template <int kRows, bool kFourBits>
-inline void chunk_run(const PairArgs& a, const ChunkRows& chunk, std::int64_t index,
-                      std::int64_t first, std::int64_t count, const Words& source,
-                      const __m512i* decoded) {
-  const Matrix& w = a.product.weight;
-  const Run& run = a.runs[index];
+inline void chunk_run(const ChunkRun& chunk, const Codes16& w) {
   const __m512i table = middle_table();
-  const __mmask16 lanes = lanes_of(count);
   __m512 dots[kRows];
 // Sums are in registers only where every loop over them is unrolled.
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r) dots[r] = _mm512_setzero_ps();
-  const std::uint32_t* x = chunk.pairs + run.begin * kRows * kPairs;
+  const std::uint32_t* x = chunk.x;
   const auto multiply = [&](__m512i codes, std::int64_t p) __attribute__((always_inline)) {
     __asm__("" : "+v"(codes));  // kept in its register: loads are what this loop has least of
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r)
-      dots[r] = dot(dots[r], codes, _mm512_set1_epi32(static_cast<int>(x[r * kPairs + p])));
+      dots[r] = dot(dots[r], codes, _mm512_set1_epi32(static_cast<int>(x[p * kRows + r])));
   };
-  for (std::int64_t slab = run.begin; slab < run.end; ++slab, x += kRows * kPairs) {
-    if constexpr (kFourBits) {
-      const std::uint32_t* words = source.first + slab * 4 * source.stride;
-      const std::int64_t rows = word_rows(w, slab);
-      for (std::int64_t r = 0; r < rows; ++r, words += source.stride) {
-        const __m512i word = _mm512_maskz_loadu_epi32(lanes, words);
-        // Rows lie far apart: no hardware prefetcher follows them.
-        _mm_prefetch(reinterpret_cast<const char*>(words + kFarAhead * source.stride), _MM_HINT_T1);
-        _mm_prefetch(reinterpret_cast<const char*>(words + kAhead * source.stride), _MM_HINT_T0);
-        if (source.kept) _mm512_storeu_si512(source.kept + (slab * 4 + r) * 16, word);
-        multiply(_mm512_permutexvar_epi16(word, table), r * 4);
-        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 4), table), r * 4 + 1);
-        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 8), table), r * 4 + 2);
-        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 12), table), r * 4 + 3);
+  if constexpr (kFourBits) {
+    const std::uint32_t* words = w.words;
+    for (std::int64_t row = 0; row < w.rows;) {
+      const std::int64_t end = smaller(row + 4, w.rows);  // of the slab
+      for (std::int64_t p = 0; row < end; ++row, p += 4, words += w.stride) {
+        const __m512i word = _mm512_maskz_loadu_epi32(w.lanes, words);
+        _mm_prefetch(reinterpret_cast<const char*>(words + kAhead * w.stride), _MM_HINT_T0);
+        multiply(_mm512_permutexvar_epi16(word, table), p);
+        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 4), table), p + 1);
+        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 8), table), p + 2);
+        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 12), table), p + 3);
       }
-    } else {
-      for (std::int64_t p = 0; p < kPairs; ++p) multiply(*decoded++, p);
+      x += kRows * kPairs;
     }
+  } else {
+    for (std::int64_t pair = 0; pair < w.pairs; pair += kPairs, x += kRows * kPairs)
+      for (std::int64_t p = 0; p < kPairs; ++p) multiply(w.decoded[pair + p], p);
   }
-  const Grid16 grid = grid_of(w, run.group, first, count);
-  const float* sums = chunk.sums + index * kRows;
+  const Grid16 grid = *w.grid;
   float* totals = chunk.totals;
 #pragma GCC unroll 32
   for (int r = 0; r < kRows; ++r)
     _mm512_store_ps(totals + r * 16,
-                    with_grid(_mm512_load_ps(totals + r * 16), dots[r], grid, sums[r]));
+                    with_grid(_mm512_load_ps(totals + r * 16), dots[r], grid, chunk.sums[r]));
 }
 
-struct ChunkRun {
-  void (*call)(const PairArgs&, const ChunkRows&, std::int64_t index, std::int64_t first,
-               std::int64_t count, const Words&, const __m512i* decoded);
-};
+using ChunkRunFunction = void (*)(const ChunkRun&, const Codes16&);
 
 // Entry i is for i + 1 rows.
 template <bool kFourBits, int... kIndex>
 constexpr auto chunk_runs(std::integer_sequence<int, kIndex...>) {
-  return std::array<ChunkRun, sizeof...(kIndex)>{ChunkRun{chunk_run<kIndex + 1, kFourBits>}...};
+  return std::array<ChunkRunFunction, sizeof...(kIndex)>{chunk_run<kIndex + 1, kFourBits>...};
 }
 
-inline ChunkRun chunk_run_for(bool four_bits, std::int64_t rows) {
-  static constexpr auto kDecoding =
-      chunk_runs<true>(std::make_integer_sequence<int, kChunkRows4Bits>());
-  static constexpr auto kDecoded = chunk_runs<false>(std::make_integer_sequence<int, kChunkRows>());
-  const auto index = static_cast<std::size_t>(rows - 1);
-  return four_bits ? kDecoding[index] : kDecoded[index];
+inline ChunkRunFunction chunk_run_for(bool four_bits, std::int64_t rows) {
+  using Rows = std::make_integer_sequence<int, kChunkRows>;
+  static constexpr auto kDecoding = chunk_runs<true>(Rows()), kDecoded = chunk_runs<false>(Rows());
+  return (four_bits ? kDecoding : kDecoded)[static_cast<std::size_t>(rows - 1)];
 }
 
 // Rows of totals, `width` floats each, become the outputs [first, first + count) of tokens.
@@ -190,52 +182,103 @@ inline void direct_strips(const PairArgs& a, std::int64_t begin, std::int64_t en
   }
 }
 
-// Sixteen outputs for the chunks [begin, end), which have at most kBlockRows rows.
-inline void block_columns(const PairArgs& a, std::int64_t begin, std::int64_t end,
-                          std::int64_t first, std::int64_t count, const Words& words) {
+inline void ask_for(const void* from, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < bytes; i += 64)
+    _mm_prefetch(static_cast<const char*>(from) + i, _MM_HINT_T1);
+}
+
+// Asks for a part of the words that come kFarAhead rows behind a run's, in this strip or the next.
+// Rows lie far apart: no hardware prefetcher follows them, and memory gives the neighbours of a
+// line soonest when they are asked for together.
+inline void ask_for_words(const Matrix& w, const Run& run, std::int64_t first, std::int64_t part) {
+  const std::int64_t rows = words_for(w.inputs, w.bits), begin = run.begin * w.bits,
+                     count = (run.end - run.begin) * w.bits;
+  for (std::int64_t i = count * part / kParts; i < count * (part + 1) / kParts; ++i) {
+    const std::int64_t row = begin + i + kFarAhead;
+    const std::int64_t at = row < rows ? row * w.outputs : (row - rows) * w.outputs + kStrip;
+    ask_for(w.qweight + at + first, kStrip * 4);
+  }
+}
+
+// The grids of a strip for the runs [begin, end), and a request for those of the next strip.
+inline void make_grids(const PairArgs& a, std::int64_t begin, std::int64_t end, std::int64_t first,
+                       Grid16 (*grids)[kParts]) {
   const Matrix& w = a.product.weight;
-  alignas(64) __m512i decoded[kLongestRun * kPairs];
-  alignas(64) float totals[kBlockRows * 16];
+  const std::int64_t scale_bytes = w.scale_type == FloatType::f32 ? 4 : 2;
+  for (std::int64_t index = begin; index < end; ++index) {
+    const std::int64_t group = a.runs[index].group, next = first + kStrip;
+    for (std::int64_t part = 0; part < kParts; ++part)
+      grids[index - begin][part] =
+          grid_of(w, group, first + part * 16, w.outputs - first - part * 16);
+    ask_for(static_cast<const char*>(w.scales) + (group * w.outputs + next) * scale_bytes,
+            kStrip * scale_bytes);
+    ask_for(w.qzeros + group * words_for(w.outputs, w.bits) + next * w.bits / 32,
+            kStrip * w.bits / 8);
+  }
+}
+
+// Codes that are not of 4 bits go to `decoded`.
+inline Codes16 codes_of(const Matrix& w, const Run& run, std::int64_t first, const Grid16& grid,
+                        __m512i* decoded) {
+  const __mmask16 lanes = lanes_of(w.outputs - first);
+  if (w.bits != 4)
+    for (std::int64_t slab = run.begin; slab < run.end; ++slab)
+      decode_slab(w, slab, first, lanes, decoded + (slab - run.begin) * kPairs);
+  return {w.qweight + run.begin * 4 * w.outputs + first,
+          w.outputs,
+          smaller(run.end * 4, words_for(w.inputs, 4)) - run.begin * 4,
+          lanes,
+          decoded,
+          (run.end - run.begin) * kPairs,
+          &grid};
+}
+
+// The rows of a chunk.
+struct ChunkRows {
+  ChunkRunFunction add_run;
+  std::int64_t count, first;  // in its block
+  const std::uint32_t* x;
+  const float* sums;
+};
+inline ChunkRows rows_of(const PairArgs& a, const Chunk& chunk, std::int64_t first_token) {
+  const std::int64_t rows = (chunk.end - chunk.begin) * a.parts;
+  return {chunk_run_for(a.product.weight.bits == 4, rows), rows,
+          (chunk.begin - first_token) * a.parts, pairs_of(a, chunk), sums_of(a, chunk)};
+}
+
+// A strip for the chunks [begin, end), which are a block. What a run needs of the inputs stays in
+// the first cache while the strip's parts pass.
+inline void strip_of_block(const PairArgs& a, std::int64_t begin, std::int64_t end,
+                           std::int64_t first) {
+  const Matrix& w = a.product.weight;
   const std::int64_t token = chunk_of(a, begin).begin, tokens = chunk_of(a, end - 1).end - token;
-  for (std::int64_t i = 0; i < tokens * a.parts * 16; ++i) totals[i] = 0.0f;
-  ChunkRows chunks[kBlockChunks];
-  ChunkRun kernels[kBlockChunks];
-  for (std::int64_t c = begin; c < end; ++c) {
-    const Chunk chunk = chunk_of(a, c);
-    chunks[c - begin] = {pairs_of(a, chunk), sums_of(a, chunk),
-                         totals + (chunk.begin - token) * a.parts * 16};
-    kernels[c - begin] = chunk_run_for(w.bits == 4, (chunk.end - chunk.begin) * a.parts);
-  }
-  for (std::int64_t run = 0; run < a.run_count; ++run) {
-    if (w.bits != 4)
-      for (std::int64_t slab = a.runs[run].begin; slab < a.runs[run].end; ++slab)
-        decode_slab(w, slab, first, lanes_of(count), decoded + (slab - a.runs[run].begin) * kPairs);
-    for (std::int64_t c = 0; c < end - begin; ++c)
-      kernels[c].call(a, chunks[c], run, first, count, words, decoded);
-  }
-  write_tokens(a, token, tokens, first, count, totals, 16);
-}
-
-// One chunk at a time: its inputs stay in the cache, and so do the words that the first one reads,
-// once they lie together.
-inline void strip_of_4bits(const PairArgs& a, std::int64_t first, std::int64_t last) {
-  const Matrix& w = a.product.weight;
-  const std::int64_t size = ceil_div(w.inputs, 8) * 16;  // words of sixteen outputs
-  std::vector<std::uint32_t> kept;
-  if (a.chunks > 1) kept.resize(static_cast<std::size_t>(size * (kStrip / 16)));
-  for (std::int64_t c = 0; c < a.chunks; ++c)
-    for (std::int64_t n = first; n < last; n += 16) {
-      std::uint32_t* own = a.chunks > 1 ? kept.data() + (n - first) / 16 * size : nullptr;
-      const Words words = c == 0 ? Words{w.qweight + n, w.outputs, own} : Words{own, 16, nullptr};
-      block_columns(a, c, c + 1, n, smaller(16, last - n), words);
+  const std::int64_t parts = smaller(kParts, ceil_div(w.outputs - first, 16));
+  ChunkRows chunks[kBlockRows / kChunkRows];
+  for (std::int64_t c = begin; c < end; ++c) chunks[c - begin] = rows_of(a, chunk_of(a, c), token);
+  alignas(64) float totals[kParts][kBlockRows * 16];
+  for (std::int64_t part = 0; part < parts; ++part)
+    std::fill_n(totals[part], tokens * a.parts * 16, 0.0f);
+  Grid16 grids[kGridRuns][kParts];
+  alignas(64) __m512i decoded[kLongestRun * kPairs];
+  for (std::int64_t index = 0; index < a.run_count; ++index) {
+    const Run& run = a.runs[index];
+    if (index % kGridRuns == 0)
+      make_grids(a, index, smaller(index + kGridRuns, a.run_count), first, grids);
+    for (std::int64_t part = 0; part < parts; ++part) {
+      ask_for_words(w, run, first, part);
+      const Codes16 codes =
+          codes_of(w, run, first + part * 16, grids[index % kGridRuns][part], decoded);
+      for (std::int64_t c = 0; c < end - begin; ++c) {
+        const ChunkRows& rows = chunks[c];
+        rows.add_run({rows.x + run.begin * rows.count * kPairs, rows.sums + index * rows.count,
+                      totals[part] + rows.first * 16},
+                     codes);
+      }
     }
-}
-
-// As many chunks at a time as share what is decoded for them.
-inline void strip_of_other_bits(const PairArgs& a, std::int64_t first, std::int64_t last) {
-  for (std::int64_t c = 0; c < a.chunks; c += kBlockChunks)
-    for (std::int64_t n = first; n < last; n += 16)
-      block_columns(a, c, smaller(c + kBlockChunks, a.chunks), n, smaller(16, last - n), {});
+  }
+  for (std::int64_t part = 0; part < parts; ++part)
+    write_tokens(a, token, tokens, first + part * 16, smaller(16, w.outputs - first - part * 16),
+                 totals[part], 16);
 }
 
 inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) {
@@ -253,8 +296,10 @@ inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) 
         return direct_strips<4, 4>(a, begin * kStrip, last);
     }
   }
-  for (std::int64_t first = begin * kStrip; first < last; first += kStrip)
-    (w.bits == 4 ? strip_of_4bits : strip_of_other_bits)(a, first, smaller(first + kStrip, last));
+  constexpr std::int64_t kBlock = kBlockRows / kChunkRows;
+  for (std::int64_t c = 0; c < a.chunks; c += kBlock)
+    for (std::int64_t first = begin * kStrip; first < last; first += kStrip)
+      strip_of_block(a, c, smaller(c + kBlock, a.chunks), first);
 }
 
 }  // namespace

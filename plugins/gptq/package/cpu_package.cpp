@@ -92,11 +92,10 @@ bool slabs_have_one_group(const Matrix& w) {
 
 std::vector<Run> runs_of(const Matrix& w) {
   const std::int64_t slabs = ceil_div(w.inputs, kSlab);
-  const std::int64_t longest = w.bits == 4 ? slabs : kLongestRun;
   std::vector<Run> runs;
   for (std::int64_t slab = 0; slab < slabs; ++slab) {
     const std::int64_t group = w.g_idx[slab * kSlab];
-    if (runs.empty() || runs.back().group != group || slab - runs.back().begin == longest)
+    if (runs.empty() || runs.back().group != group || slab - runs.back().begin == kLongestRun)
       runs.push_back({slab, slab, group});
     runs.back().end = slab + 1;
   }
@@ -110,7 +109,7 @@ void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& produ
   a.product = product;
   a.parts = product.type == FloatType::f16 ? 2 : 1;
   a.rows = product.batch * a.parts;
-  a.chunks = ceil_div(product.batch, (w.bits == 4 ? kChunkRows4Bits : kChunkRows) / a.parts);
+  a.chunks = ceil_div(product.batch, kChunkRows / a.parts);
   a.runs = runs.data();
   a.run_count = static_cast<std::int64_t>(runs.size());
   const std::int64_t pairs = ceil_div(w.inputs, kSlab) * a.rows * (kSlab / 2);
@@ -120,7 +119,9 @@ void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& produ
   a.sums = reinterpret_cast<float*>(a.pairs + pairs);
   const qh::Exec exec(p.host, abi);
   const PairProduct& kernel = *p.kernels.pairs;
-  exec.parallel_for(product.batch, 4,
+  // A few tokens are staged sooner than another thread wakes.
+  constexpr std::int64_t kStagedAtLeast = 1 << 16;
+  exec.parallel_for(product.batch, ceil_div(kStagedAtLeast, w.inputs),
                     [&](std::int64_t begin, std::int64_t end) { kernel.stage(a, begin, end); });
   exec.parallel_for(ceil_div(w.outputs, kStrip), 4,
                     [&](std::int64_t begin, std::int64_t end) { kernel.run(a, begin, end); });

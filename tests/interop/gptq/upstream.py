@@ -29,21 +29,25 @@ def config(options):
     return settings
 
 
-def solver(weight, batches, options, dtype=torch.float32, originals=None):
+def solver(weight, batches, options, dtype=torch.float32, originals=None, same_inputs=None):
     """Its GPTQ with the calibration inputs added, or its GPTAQ where there are the original model's inputs beside them.
-    dtype: of everything it computes."""
+    dtype: of everything it computes. same_inputs: a GPTQ that has these inputs already, whose Hessian it shares as layers with
+    one input do."""
     layer = linear(weight.to(dtype))
     if originals is not None:
         layer.state = {NATIVE_INPUTS_STATE_KEY: list(originals)}
     gptq = (GPTQ if originals is None else GPTAQ)(layer, config(options))
     gptq.quantizer.configure(perchannel=True)
+    if same_inputs is not None:
+        gptq.adopt_hessian_from(same_inputs)
+        return gptq
     for batch in batches:
         gptq.add_batch(batch, None)
     return gptq
 
 
-def quantize(weight, batches, options, originals=None):
-    gptq = solver(weight, batches, options, originals=originals)
+def quantize(weight, batches, options, originals=None, same_inputs=None):
+    gptq = solver(weight, batches, options, originals=originals, same_inputs=same_inputs)
     dense, scales, zeros, g_idx, _, loss, damp, _ = gptq.quantize()
     groups = g_idx.long()
     codes = (dense / scales[:, groups] + zeros[:, groups]).round()

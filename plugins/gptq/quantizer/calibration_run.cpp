@@ -4,6 +4,25 @@
 #include "quantizer/host_tensor.hpp"
 
 namespace quanthost::gptq {
+namespace {
+
+// The ABI's side of a function that gets the inputs of layers; Original: const qh_tensor* where it
+// gets the original model's beside them.
+template <class OnInput, class... Original>
+struct Receiver {
+  const qh::Host& host;
+  const OnInput& on_input;
+
+  static qh_status receive(void* arg, qh_str layer, const qh_tensor* input, Original... original,
+                           std::uint64_t batch, std::uint64_t samples) {
+    const auto& self = *static_cast<const Receiver*>(arg);
+    return self.host.guard([&] {
+      self.on_input(qh::from_abi(layer), qh::TensorView(*input), original..., batch, samples);
+    });
+  }
+};
+
+}  // namespace
 
 CalibrationRun::CalibrationRun(const qh::Host& host, qh_session* session, const qh::Model& model,
                                const qh_calibration_args& args)
@@ -34,18 +53,10 @@ std::vector<std::string> CalibrationRun::layers(std::uint64_t block) const {
 void CalibrationRun::run_block(const qh::Exec& exec, std::uint64_t block,
                                const std::vector<std::string>& layers,
                                const OnInput& on_input) const {
-  struct Call {
-    const qh::Host& host;
-    const OnInput& on_input;
-  } call{host_, on_input};
-  const qh_layer_input_fn receive = [](void* arg, qh_str layer, const qh_tensor* input,
-                                       std::uint64_t batch, std::uint64_t samples) -> qh_status {
-    auto* self = static_cast<Call*>(arg);
-    return self->host.guard(
-        [&] { self->on_input(qh::from_abi(layer), qh::TensorView(*input), batch, samples); });
-  };
+  using Call = Receiver<OnInput>;
+  Call call{host_, on_input};
   const qh::StrList names(layers);
-  qh::check(api_.run_block(run_, exec.abi(), block, names.abi(), receive, &call));
+  qh::check(api_.run_block(run_, exec.abi(), block, names.abi(), Call::receive, &call));
 }
 
 void CalibrationRun::keep_original() {
@@ -57,20 +68,10 @@ void CalibrationRun::keep_original() {
 void CalibrationRun::run_block_beside_original(const qh::Exec& exec, std::uint64_t block,
                                                const std::vector<std::string>& layers,
                                                const OnInputs& on_inputs) const {
-  struct Call {
-    const qh::Host& host;
-    const OnInputs& on_inputs;
-  } call{host_, on_inputs};
-  const qh_layer_inputs_fn receive = [](void* arg, qh_str layer, const qh_tensor* input,
-                                        const qh_tensor* original, std::uint64_t batch,
-                                        std::uint64_t samples) -> qh_status {
-    auto* self = static_cast<Call*>(arg);
-    return self->host.guard([&] {
-      self->on_inputs(qh::from_abi(layer), qh::TensorView(*input), original, batch, samples);
-    });
-  };
+  using Call = Receiver<OnInputs, const qh_tensor*>;
+  Call call{host_, on_inputs};
   const qh::StrList names(layers);
-  qh::check(original_.run_block(run_, exec.abi(), block, names.abi(), receive, &call));
+  qh::check(original_.run_block(run_, exec.abi(), block, names.abi(), Call::receive, &call));
 }
 
 void CalibrationRun::advance(const qh::Exec& exec, std::uint64_t block) const {

@@ -105,15 +105,19 @@ inline void chunk_run(const ChunkRun& chunk, const Codes16& w) {
   };
   if constexpr (kFourBits) {
     const std::uint32_t* words = w.words;
+    __m512i word = _mm512_maskz_loadu_epi32(w.lanes, words);
     for (std::int64_t row = 0; row < w.rows;) {
       const std::int64_t end = smaller(row + 4, w.rows);  // of the slab
-      for (std::int64_t p = 0; row < end; ++row, p += 4, words += w.stride) {
-        const __m512i word = _mm512_maskz_loadu_epi32(w.lanes, words);
+      for (std::int64_t p = 0; row < end; p += 4) {
         _mm_prefetch(reinterpret_cast<const char*>(words + kAhead * w.stride), _MM_HINT_T0);
+        if (++row < w.rows) words += w.stride;
+        __m512i next = _mm512_maskz_loadu_epi32(w.lanes, words);
+        __asm__("" : "+v"(next));  // under way while this one is multiplied
         multiply(_mm512_permutexvar_epi16(word, table), p);
         multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 4), table), p + 1);
         multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 8), table), p + 2);
         multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 12), table), p + 3);
+        word = next;
       }
       x += kRows * kPairs;
     }

@@ -106,6 +106,33 @@ TEST_P(EveryIsa, QuantizesAndDequantizesToTheScalarBytes) {
       }
 }
 
+// Every scale of eight bits, with quotients that lie half way between two codes and beside it, and
+// rows of huge, tiny and not finite numbers between.
+TEST_P(EveryIsa, RoundsQuotientsHalfWayBetweenCodesAsADivisionDoes) {
+  constexpr std::int64_t kRows = 128 * 4, kColumns = 64;
+  for (QType qtype : {QType::int4, QType::int2}) {
+    const int most = (1 << bit_width(qtype)) - 1;
+    std::vector<float> values(kRows * kColumns);
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      const auto scale = static_cast<float>(128 + r / 4);
+      const float size = r % 4 == 1 ? 0x1p-125f : r % 4 == 2 ? 0x1p110f : 1.0f;
+      float* row = values.data() + r * kColumns;
+      for (int c = 0; c < kColumns; ++c)
+        row[c] = size * (scale * static_cast<float>((c * 7 + r) % (16 * most + 1)) / 16 - scale);
+      row[0] = -scale * size;
+      row[1] = scale * size * static_cast<float>(most - 1);
+      if (r % 4 == 3) row[r % kColumns] = r % 8 == 3 ? NAN : -INFINITY;
+    }
+    Sample expected(qtype, Dtype::bf16, kRows, kColumns, values),
+        found(qtype, Dtype::bf16, kRows, kColumns, values);
+    expected.quantize(scalar_kernels());
+    found.quantize(kernels());
+    EXPECT_EQ(found.data, expected.data);
+    EXPECT_EQ(found.scale, expected.scale);
+    EXPECT_EQ(found.shift, expected.shift);
+  }
+}
+
 TEST_P(EveryIsa, StoresZeroRowsAndNotANumberAsUpstreamDoes) {
   std::vector<float> values(3 * 40, 0.0f);
   values[40] = std::numeric_limits<float>::quiet_NaN();

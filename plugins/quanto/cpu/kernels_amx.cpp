@@ -1,5 +1,6 @@
 // AVX-512 with VNNI, BF16 and AMX.
 #include "cpu/amx.inl"
+#include "cpu/bf16_quantize.inl"
 #include "cpu/linear_panel.inl"
 #include "cpu/vnni.inl"
 
@@ -8,7 +9,7 @@ namespace quanthost::quanto {
 const Kernels& amx_kernels() {
   static const Kernels table = {
       cpu::Isa::amx,
-      quantize_rows,
+      bf16_quantize_rows,
       dequantize_rows,
       absmax_range,
       [](const LinearArgs& a) -> const LinearPath& {

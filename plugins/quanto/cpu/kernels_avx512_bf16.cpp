@@ -1,6 +1,7 @@
 // AVX-512 with VNNI and BF16.
 #include "cpu/bf16.inl"
 #include "cpu/bf16_panel.inl"
+#include "cpu/bf16_quantize.inl"
 #include "cpu/linear_panel.inl"
 #include "cpu/vnni.inl"
 
@@ -9,7 +10,7 @@ namespace quanthost::quanto {
 const Kernels& avx512_bf16_kernels() {
   static const Kernels table = {
       cpu::Isa::avx512_bf16,
-      quantize_rows,
+      bf16_quantize_rows,
       dequantize_rows,
       absmax_range,
       [](const LinearArgs& a) -> const LinearPath& {

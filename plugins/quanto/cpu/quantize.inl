@@ -153,18 +153,28 @@ inline void affine_row(const T* row, std::int64_t columns, const AffineRow& r, s
   });
 }
 
+// Scale and floating shift for values from `low` to `high`.
+template <typename T>
+struct AffineFit {
+  AffineFit(float low, float high, QType qtype)
+      : scale(from_float<T>(round_scalar<T>(high - low) / affine_steps(qtype))),
+        shift(from_float<T>(-low)) {}
+  static float affine_steps(QType qtype) { return static_cast<float>((1 << bit_width(qtype)) - 1); }
+  T scale, shift;
+};
+
 template <typename T>
 inline void fit_affine_row(const T* row, std::int64_t row_index, const Matrix& m) {
   float low, high;
   row_range(row, m.columns, &low, &high);
-  const float steps = static_cast<float>((1 << bit_width(m.qtype)) - 1);
-  const float scale = round_scalar<T>(round_scalar<T>(high - low) / steps);
-  static_cast<T*>(m.scale)[row_index] = from_float<T>(scale);
+  const AffineFit<T> fit(low, high, m.qtype);
+  static_cast<T*>(m.scale)[row_index] = fit.scale;
   if (!m.integer_shift) {
-    static_cast<T*>(m.shift)[row_index] = from_float<T>(-low);
+    static_cast<T*>(m.shift)[row_index] = fit.shift;
     return;
   }
-  const float zero = __builtin_nearbyintf(round_scalar<T>(-low / scale));
+  const float steps = AffineFit<T>::affine_steps(m.qtype);
+  const float zero = __builtin_nearbyintf(round_scalar<T>(-low / to_float(fit.scale)));
   const float clamped = zero < 0.0f ? 0.0f : zero > steps ? steps : zero;
   static_cast<std::uint8_t*>(m.shift)[row_index] =
       clamped == clamped ? static_cast<std::uint8_t>(clamped) : 0;

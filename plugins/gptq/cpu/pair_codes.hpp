@@ -2,7 +2,10 @@
 // them. For AVX512-BF16.
 #pragma once
 
+#include <bit>
 #include <quanthost/cpu/simd.hpp>
+#include <type_traits>
+#include <utility>
 
 #include "cpu/kernels.hpp"
 #include "cpu/typed.hpp"
@@ -19,24 +22,28 @@ constexpr std::int64_t kPairs = kSlab / 2;  // of a slab
 // codes has its low and its high half.
 constexpr std::int64_t first_of_pair(std::int64_t p) { return p / 4 * 8 + p % 4; }
 
-inline __m512i pair_of_floats(__m512 low, __m512 high) {  // both exact in bfloat16
-  return _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(low), 16),
-                         _mm512_and_si512(_mm512_castps_si512(high),
-                                          _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
-}
 inline __mmask16 lanes_of(std::int64_t count) {
   return count >= 16  ? __mmask16{0xffff}
          : count <= 0 ? __mmask16{0}
                       : first(static_cast<int>(count));
 }
 
-// The bfloat16 values -8 ... 7, twice: the fifth bit of an index does not matter.
-inline __m512i middle_table() {
-  alignas(64) static constexpr std::uint16_t kValues[32] = {
-      0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000,
-      0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040,
-      0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0};
-  return _mm512_load_si512(kValues);
+// Codes of up to 4 bits minus their middle in bfloat16, over and over: bits of an index that lie
+// above a code do not matter.
+template <int kBits>
+inline __m512i code_table() {
+  struct Values {
+    alignas(64) std::uint16_t of[32];
+  };
+  static constexpr Values kValues = [] {
+    Values values{};
+    for (int i = 0; i < 32; ++i)
+      values.of[i] = static_cast<std::uint16_t>(
+          std::bit_cast<std::uint32_t>(static_cast<float>(i % (1 << kBits) - (1 << (kBits - 1)))) >>
+          16);
+    return values;
+  }();
+  return _mm512_load_si512(kValues.of);
 }
 
 // Words of 4-bit codes below row `slab * 32`: the last slab of a matrix may have fewer than four.
@@ -44,26 +51,53 @@ inline std::int64_t word_rows(const Matrix& w, std::int64_t slab) {
   return smaller(4, ceil_div(w.inputs - slab * kSlab, 8));
 }
 
-// Codes of stored row `slab * 32 + r`, minus the middle.
-inline __m512 decode_row(const Matrix& w, std::int64_t slab, std::int64_t r, std::int64_t first,
-                         __mmask16 lanes) {
-  if (slab * kSlab + r >= w.inputs) return _mm512_setzero_ps();
-  const auto bit = static_cast<int>(r) * w.bits, shift = bit % 32;
-  const std::uint32_t* from = w.qweight + (slab * w.bits + bit / 32) * w.outputs + first;
-  Ints code = shift_right({_mm512_maskz_loadu_epi32(lanes, from)}, shift);
-  if (shift + w.bits > 32)
-    code = code | shift_left({_mm512_maskz_loadu_epi32(lanes, from + w.outputs)}, 32 - shift);
-  return to_floats((code & ints(largest_code(w.bits))) - ints(1 << (w.bits - 1))).v;
+// The low halves of one's lanes and the low halves of the other's above them.
+inline __m512i joined(__m512i low, __m512i high) {
+  return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16));
 }
 
-// The pairs of one slab and of sixteen outputs from `first` on.
+// Pair kPair of a slab's words.
+template <int kBits, int kPair>
+inline __m512i pair_of(const __m512i* words) {
+  constexpr int kFirst = static_cast<int>(first_of_pair(kPair));
+  if constexpr (kBits == 8) {  // the other code is the same byte of the next word
+    const auto value = [](__m512i word) {
+      word = _mm512_slli_epi32(word, 24 - kFirst % 4 * 8);
+      const __m512i code =
+          _mm512_srai_epi32(_mm512_xor_si512(word, _mm512_set1_epi32(1 << 31)), 24);
+      return _mm512_srli_epi32(_mm512_castps_si512(_mm512_cvtepi32_ps(code)), 16);
+    };
+    return joined(value(words[kFirst / 4]), value(words[kFirst / 4 + 1]));
+  } else {
+    const auto code = [words](auto row) {
+      constexpr int kBit = decltype(row)::value * kBits, kShift = kBit % 32;
+      const __m512i low = _mm512_srli_epi32(words[kBit / 32], kShift);
+      if constexpr (kShift + kBits <= 32)
+        return low;
+      else
+        return _mm512_or_si512(low, _mm512_slli_epi32(words[kBit / 32 + 1], 32 - kShift));
+    };
+    const __m512i index = joined(code(std::integral_constant<int, kFirst>()),
+                                 code(std::integral_constant<int, kFirst + 4>()));
+    return _mm512_permutexvar_epi16(index, code_table<kBits>());
+  }
+}
+
+// The pairs of one slab and of sixteen outputs from `first` on; rows past the last one have any
+// finite values.
+template <int kBits>
 inline void decode_slab(const Matrix& w, std::int64_t slab, std::int64_t first, __mmask16 lanes,
                         __m512i* pairs) {
-  for (std::int64_t p = 0; p < kPairs; ++p) {
-    const std::int64_t r = first_of_pair(p);
-    pairs[p] = pair_of_floats(decode_row(w, slab, r, first, lanes),
-                              decode_row(w, slab, r + 4, first, lanes));
+  const std::int64_t rows = words_for(w.inputs, kBits) - slab * kBits;
+  __m512i words[kBits];
+  for (std::int64_t i = 0; i < kBits; ++i)
+    words[i] = i < rows ? _mm512_maskz_loadu_epi32(
+                              lanes, w.qweight + (slab * kBits + i) * w.outputs + first)
+                        : _mm512_setzero_si512();
+  [&]<int... kPair>(std::integer_sequence<int, kPair...>) {
+    ((pairs[kPair] = pair_of<kBits, kPair>(words)), ...);
   }
+  (std::make_integer_sequence<int, kPairs>());
 }
 
 // Scale and middle - zero of sixteen outputs from `first` on; lanes past `count` are 0.

@@ -31,7 +31,7 @@ inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first
                        std::int64_t count, float* totals) {
   const Run& run = a.runs[index];
   const Matrix& w = a.product.weight;
-  const __m512i table = middle_table();
+  const __m512i table = code_table<4>();
   __m512 dots[kRows][kWide];
   for (auto& row : dots)
     for (__m512& d : row) d = _mm512_setzero_ps();
@@ -91,7 +91,7 @@ struct Codes16 {
 // products leave idle.
 template <int kRows, bool kFourBits>
 inline void chunk_run(const ChunkRun& chunk, const Codes16& w) {
-  const __m512i table = middle_table();
+  const __m512i table = code_table<4>();
   __m512 dots[kRows];
 // Sums are in registers only where every loop over them is unrolled.
 #pragma GCC unroll 32
@@ -225,9 +225,10 @@ inline void make_grids(const PairArgs& a, std::int64_t begin, std::int64_t end, 
 inline Codes16 codes_of(const Matrix& w, const Run& run, std::int64_t first, const Grid16& grid,
                         __m512i* decoded) {
   const __mmask16 lanes = lanes_of(w.outputs - first);
+  const auto decode = w.bits == 2 ? decode_slab<2> : w.bits == 3 ? decode_slab<3> : decode_slab<8>;
   if (w.bits != 4)
     for (std::int64_t slab = run.begin; slab < run.end; ++slab)
-      decode_slab(w, slab, first, lanes, decoded + (slab - run.begin) * kPairs);
+      decode(w, slab, first, lanes, decoded + (slab - run.begin) * kPairs);
   return {w.qweight + run.begin * 4 * w.outputs + first,
           w.outputs,
           smaller(run.end * 4, words_for(w.inputs, 4)) - run.begin * 4,

@@ -221,6 +221,17 @@ class QuantoPackage:
         self._check(self.table.linear(self._self, self.exec, view(x), weight.abi(), b, view(out)))
         return out
 
+    def linear_call(self, x, weight):
+        """linear() as a call whose arguments are ready, as a compiled host's are: for benchmarks."""
+        out = torch.empty(*x.shape[:-1], weight.rows, dtype=x.dtype)
+        args = self._self, self.exec, view(x), weight.abi(), None, view(out)  # keep their tensors
+
+        def call():
+            self._check(self.table.linear(*args))
+            return out
+
+        return call
+
     def linear_quantized(self, x_data, x_scale, weight, bias=None):
         out = torch.empty(*x_data.shape[:-1], weight.rows, dtype=weight.scale.dtype)
         b = None if bias is None else view(bias)

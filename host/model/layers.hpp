@@ -3,6 +3,8 @@
 
 #include "host/model/module.hpp"
 
+// Applications derive from these and find them in libquanthost.so.
+#pragma GCC visibility push(default)
 namespace quanthost::model {
 
 namespace cpu {
@@ -128,3 +130,4 @@ class Dropout : public Layer {
 };
 
 }  // namespace quanthost::model
+#pragma GCC visibility pop

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+// Applications derive from these and find them in libquanthost.so.
+#pragma GCC visibility push(default)
 namespace quanthost::model {
 
 // A hook may put another tensor in the place of the one it is shown. Hooks run on the thread that
@@ -164,3 +166,4 @@ class ModuleList : public Module {
 };
 
 }  // namespace quanthost::model
+#pragma GCC visibility pop

@@ -13,7 +13,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kUp = "model.layers.0.up_proj";
 const std::string kGate = "model.layers.0.gate_proj";
 const std::string kDown = "model.layers.0.down_proj";
 

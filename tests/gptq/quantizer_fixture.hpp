@@ -15,6 +15,8 @@
 
 namespace quanthost::gptq::testing {
 
+inline const std::string kUp = "model.layers.0.up_proj";  // 128 inputs, 96 outputs, bias
+
 using namespace conformance;
 using Config = std::map<std::string, OrderedJson>;
 

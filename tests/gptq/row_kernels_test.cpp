@@ -62,26 +62,28 @@ struct Swept {
   std::vector<double> losses = std::vector<double>(kSweepRows);
 };
 
-constexpr std::int64_t kColumns = 211;  // a full block, and one that is short
+constexpr std::int64_t kSweepColumns = 211;  // a full block, and one that is short
 constexpr std::int64_t kGroup = 50;
 
 struct SweepCase {
   bool corrects = false;
-  Values upper = random_values(kColumns * kColumns, 0.25f, 1, 4);
-  Values scales = random_values((kColumns / kGroup + 1) * kSweepRows, 0.01f, 0.1f, 5);
-  Values zeros = Values((kColumns / kGroup + 1) * kSweepRows, 8);
-  Values correction = random_values(kColumns * kColumns, -0.1f, 0.1f, 7);  // the upper part is read
+  Values upper = random_values(kSweepColumns * kSweepColumns, 0.25f, 1, 4);
+  Values scales = random_values((kSweepColumns / kGroup + 1) * kSweepRows, 0.01f, 0.1f, 5);
+  Values zeros = Values((kSweepColumns / kGroup + 1) * kSweepRows, 8);
+  Values correction =
+      random_values(kSweepColumns * kSweepColumns, -0.1f, 0.1f, 7);  // the upper part is read
   std::vector<std::int32_t> group_of;
   explicit SweepCase(bool with_correction) : corrects(with_correction) {
-    for (std::int64_t i = 0; i < kColumns; ++i)
+    for (std::int64_t i = 0; i < kSweepColumns; ++i)
       group_of.push_back(static_cast<std::int32_t>(i / kGroup));
   }
   Swept start() const {
-    return {random_values(kColumns * kSweepRows, -0.5f, 0.5f, 6), Values(kColumns * kSweepRows),
-            Values(kSweepBlock * kSweepRows), Values(kSweepBlock * kSweepRows)};
+    return {random_values(kSweepColumns * kSweepRows, -0.5f, 0.5f, 6),
+            Values(kSweepColumns * kSweepRows), Values(kSweepBlock * kSweepRows),
+            Values(kSweepBlock * kSweepRows)};
   }
   Sweep over(Swept& swept) const {
-    return {kColumns,
+    return {kSweepColumns,
             upper.data(),
             corrects ? correction.data() : nullptr,
             15,
@@ -104,16 +106,16 @@ void sweep_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_
     const float rounded = std::nearbyint(step(i) / s.scales[grid]) + s.zeros[grid];
     const float code = std::fmin(std::fmax(rounded, 0.0f), s.largest_code);
     const float value = s.scales[grid] * (code - s.zeros[grid]);
-    const float error = (step(i) - value) / s.upper[i * kColumns + i];
+    const float error = (step(i) - value) / s.upper[i * kSweepColumns + i];
     s.codes[i * kSweepRows + r] = code;
     s.errors[(i - begin) * kSweepRows + r] = error;
     loss += 0.5 * static_cast<double>(error) * static_cast<double>(error);
-    const float taken = error * s.upper[i * kColumns + i];
+    const float taken = error * s.upper[i * kSweepColumns + i];
     s.carried[(i - begin) * kSweepRows + r] = step(i) - taken;
     for (std::int64_t j = i + 1; j < end; ++j) {
-      float product = error * s.upper[i * kColumns + j];
+      float product = error * s.upper[i * kSweepColumns + j];
       if (s.correction) {
-        const float added = step(i) * s.correction[i * kColumns + j];
+        const float added = step(i) * s.correction[i * kSweepColumns + j];
         product -= added;
       }
       step(j) -= product;
@@ -123,13 +125,13 @@ void sweep_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_
 }
 
 void spread_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64_t r) {
-  for (std::int64_t j = end; j < kColumns; ++j) {
+  for (std::int64_t j = end; j < kSweepColumns; ++j) {
     float sum = 0, corrections = 0;
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t at = (i - begin) * kSweepRows + r;
-      const float product = s.errors[at] * s.upper[i * kColumns + j];
+      const float product = s.errors[at] * s.upper[i * kSweepColumns + j];
       sum += product;
-      const float added = s.correction ? s.carried[at] * s.correction[i * kColumns + j] : 0.0f;
+      const float added = s.correction ? s.carried[at] * s.correction[i * kSweepColumns + j] : 0.0f;
       corrections += added;
     }
     if (s.correction) sum -= corrections;
@@ -140,8 +142,8 @@ void spread_row(const Sweep& s, std::int64_t begin, std::int64_t end, std::int64
 void expect_plain_sweep(const RowKernels& kernels, const SweepCase& layer) {
   Swept found = layer.start(), expected = layer.start();
   const Sweep mine = layer.over(found), plain = layer.over(expected);
-  for (std::int64_t begin = 0; begin < kColumns; begin += kSweepBlock) {
-    const std::int64_t end = std::min(kColumns, begin + kSweepBlock);
+  for (std::int64_t begin = 0; begin < kSweepColumns; begin += kSweepBlock) {
+    const std::int64_t end = std::min(kSweepColumns, begin + kSweepBlock);
     kernels.sweep_block(mine, begin, end);
     kernels.spread_errors(mine, begin, end);
     for (std::int64_t r = 0; r < kSweepRows; ++r) {

@@ -6,7 +6,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const std::string kUp = "model.layers.0.up_proj";  // 128 inputs, 96 outputs, bias
 const std::map<std::string, std::pair<std::int64_t, std::int64_t>> kLayers = {
     {kUp, {128, 96}},
     {"model.layers.0.gate_proj", {96, 130}},

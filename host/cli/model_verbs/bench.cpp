@@ -19,7 +19,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct BenchOptions {
   ModelOptions model;
   std::string prompt = "512", tokens = "128", repeat = "3", format = "text";
   bool layers = false;
@@ -143,7 +143,7 @@ void check_length(const std::string& path, std::int64_t prompt, std::int64_t add
                      "choose a shorter --prompt-tokens or --new-tokens");
 }
 
-MethodResult measure(Session& session, const Options& options, const std::string& method) {
+MethodResult measure(Session& session, const BenchOptions& options, const std::string& method) {
   ModelOptions load = options.model;
   load.method = method == "none" ? "" : method;
   const auto repeat = static_cast<int>(parse_integer("--repeat", options.repeat, 1));
@@ -245,7 +245,7 @@ std::string delimited(const Rows& rows, const std::string& format) {
   return out;
 }
 
-int bench(Session& session, const Options& options) {
+int bench(Session& session, const BenchOptions& options) {
   const auto methods = split(options.model.method);
   if (methods.size() > 1 && !options.model.settings.empty())
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
@@ -278,7 +278,7 @@ int bench(Session& session, const Options& options) {
 }  // namespace
 
 void add_bench(Verb root, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   Verb verb = model_verb(
       root, "bench",
       "  quanthost bench models/smollm2 --method none,bitsandbytes_4bit,quanto\n"

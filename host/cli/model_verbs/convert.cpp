@@ -8,11 +8,11 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct ConvertOptions {
   std::string from, to, dtype = "bfloat16", format;
 };
 
-int convert(Session& session, const Options& options) {
+int convert(Session& session, const ConvertOptions& options) {
   const bool is_folder = std::filesystem::is_directory(options.from);
   if (is_folder && options.format.empty())
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
@@ -40,7 +40,7 @@ int convert(Session& session, const Options& options) {
 }  // namespace
 
 void add_convert(Verb root, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConvertOptions>();
   model_verb(root, "convert",
              "  quanthost convert model.gguf model\n  quanthost convert model.gguf model-f32 "
              "--dtype float32\n  quanthost convert model-gptq model-gptq-v2 --format gptq_v2")

@@ -12,7 +12,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct ForwardOptions {
   ModelOptions model;
   std::string ids, inputs, out;
 };
@@ -47,7 +47,7 @@ void write_result(const std::string& path, const std::string& name, const at::Te
   output.commit();
 }
 
-int forward(Session& session, const Options& options) {
+int forward(Session& session, const ForwardOptions& options) {
   if (options.ids.empty() == options.inputs.empty())
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue,
                        "forward needs either --ids or --inputs");
@@ -78,7 +78,7 @@ int forward(Session& session, const Options& options) {
 }  // namespace
 
 void add_forward(Verb root, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ForwardOptions>();
   Verb verb = model_verb(
       root, "forward",
       "  quanthost forward models/smollm2 --ids 1,2,3 --out logits.safetensors\n"

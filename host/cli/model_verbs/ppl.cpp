@@ -8,12 +8,12 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct PplOptions {
   ModelOptions model;
   std::string file, window = "2048", stride = "0";
 };
 
-int ppl(Session& session, const Options& options) {
+int ppl(Session& session, const PplOptions& options) {
   const model::PerplexityOptions windows{parse_integer("--window", options.window, 2),
                                          parse_integer("--stride", options.stride, 0)};
   const c10::InferenceMode no_gradients;
@@ -38,7 +38,7 @@ int ppl(Session& session, const Options& options) {
 }  // namespace
 
 void add_ppl(Verb root, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PplOptions>();
   Verb verb = model_verb(root, "ppl",
                          "  quanthost ppl models/smollm2 text.txt\n  quanthost ppl models/smollm2 "
                          "text.txt --window 512 --stride 256 --json");

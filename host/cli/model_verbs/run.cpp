@@ -9,7 +9,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct RunOptions {
   ModelOptions model;
   std::string prompt, system, tokens = "128", temperature, top_k, top_p, penalty, seed = "0";
   std::vector<std::string> stops;
@@ -23,7 +23,7 @@ struct Wishes {
   std::uint64_t seed;
 };
 
-Wishes wishes_of(const Options& o) {
+Wishes wishes_of(const RunOptions& o) {
   Wishes w{{},
            parse_integer("-n", o.tokens, 1),
            static_cast<std::uint64_t>(parse_integer("--seed", o.seed, 0))};
@@ -62,7 +62,7 @@ const char* name_of(model::TextEnd end) {
   }
 }
 
-std::vector<std::int64_t> prompt_ids(const Options& o, const std::filesystem::path& folder,
+std::vector<std::int64_t> prompt_ids(const RunOptions& o, const std::filesystem::path& folder,
                                      const text::Tokenizer& tokenizer) {
   std::vector<text::TokenId> ids;
   if (o.chat) {
@@ -79,7 +79,7 @@ std::vector<std::int64_t> prompt_ids(const Options& o, const std::filesystem::pa
 
 double per_second(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 
-int run(Session& session, const Options& options) {
+int run(Session& session, const RunOptions& options) {
   if (options.prompt.empty())
     throw CommandError(ExitCode::kUsage, ErrorKind::kValue, "run needs a prompt", "add -p TEXT");
   const c10::InferenceMode no_gradients;
@@ -122,7 +122,7 @@ int run(Session& session, const Options& options) {
 }  // namespace
 
 void add_run(Verb root, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   Verb verb =
       model_verb(root, "run",
                  "  quanthost run models/smollm2 --chat -p 'What is the capital of France?'\n"

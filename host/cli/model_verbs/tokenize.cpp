@@ -9,7 +9,7 @@
 namespace quanthost::cli {
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string model, text;
   bool jsonl = false, bare = false;
 };
@@ -31,7 +31,7 @@ void for_each_line(Body&& body) {
   if (interrupted()) throw_interrupted();  // it also ends the wait for a line
 }
 
-int tokenize(Session& session, const Options& options) {
+int tokenize(Session& session, const TokenizeOptions& options) {
   const text::Tokenizer tokenizer = load_tokenizer(options.model);
   const auto special = options.bare ? text::SpecialTokens::kOmit : text::SpecialTokens::kAdd;
   if (!options.text.empty()) {
@@ -48,7 +48,7 @@ int tokenize(Session& session, const Options& options) {
   return 0;
 }
 
-int detokenize(Session& session, const Options& options) {
+int detokenize(Session& session, const TokenizeOptions& options) {
   const text::Tokenizer tokenizer = load_tokenizer(options.model);
   const auto special = options.bare ? text::SpecialTokens::kOmit : text::SpecialTokens::kAdd;
   for_each_line([&](const std::string& line) {
@@ -66,7 +66,7 @@ int detokenize(Session& session, const Options& options) {
 }  // namespace
 
 void add_tokenize(Verb root, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeOptions>();
   model_verb(root, "tokenize",
              "  quanthost tokenize models/smollm2 --text 'Hello'\n  quanthost tokenize "
              "models/smollm2 < strings.jsonl")
@@ -78,7 +78,7 @@ void add_tokenize(Verb root, Session& session) {
 }
 
 void add_detokenize(Verb root, Session& session) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeOptions>();
   model_verb(root, "detokenize", "  echo '[28120, 905]' | quanthost detokenize models/smollm2")
       .argument("model", options->model, "The model folder")
       .flag("--jsonl", options->jsonl, "Lines of JSON on stdin (the default)")

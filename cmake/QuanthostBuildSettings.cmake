@@ -73,7 +73,6 @@ endif()
 function(quanthost_torch_headers name)
   file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp CONTENT "// Only its precompiled headers are used.\n")
   add_library(${name} OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
-  set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   target_link_libraries(${name} PRIVATE torch::torch_cpu nlohmann_json::nlohmann_json fmt::fmt quanthost_settings)
   target_precompile_headers(${name} PRIVATE <torch/nn/module.h> <ATen/ATen.h> <ATen/Parallel.h> <c10/core/InferenceMode.h>
                             <nlohmann/json.hpp>)

@@ -23,7 +23,7 @@ Value range(const Arguments& arguments) {
     if (numbers.size() >= static_cast<std::size_t>(kMaxRange)) {
       fail(ErrorKind::kValue, "range() is limited to {} numbers", kMaxRange);
     }
-    numbers.push_back(i);
+    numbers.emplace_back(i);  // g++ 12 takes a moved variant for one not initialized
     if (__builtin_add_overflow(i, step, &i)) break;
   }
   return Value::list(std::move(numbers));

@@ -12,9 +12,9 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
-class Simple : public Decoder {
+class SimpleDecoder : public Decoder {
  public:
-  explicit Simple(std::function<Tokens(Tokens)> change) : change_(std::move(change)) {}
+  explicit SimpleDecoder(std::function<Tokens(Tokens)> change) : change_(std::move(change)) {}
   Tokens decode(Tokens tokens) const override { return change_(std::move(tokens)); }
 
  private:
@@ -24,7 +24,7 @@ class Simple : public Decoder {
 // A decoder that changes each token by itself; the first may be special.
 std::unique_ptr<Decoder> each(
     std::function<void(std::string& token, std::size_t index, std::size_t count)> change) {
-  return std::make_unique<Simple>([change = std::move(change)](Tokens tokens) {
+  return std::make_unique<SimpleDecoder>([change = std::move(change)](Tokens tokens) {
     for (std::size_t i = 0; i < tokens.size(); ++i) change(tokens[i], i, tokens.size());
     return tokens;
   });
@@ -153,9 +153,9 @@ std::unique_ptr<Decoder> read_strip(const Fields& fields) {
   });
 }
 
-class Sequence : public Decoder {
+class DecoderSequence : public Decoder {
  public:
-  explicit Sequence(const Fields& fields) {
+  explicit DecoderSequence(const Fields& fields) {
     const Json& list = fields.array("decoders");
     for (std::size_t i = 0; i < list.size(); ++i) {
       parts_.push_back(
@@ -175,11 +175,12 @@ class Sequence : public Decoder {
 
 std::unique_ptr<Decoder> read_decoder(const Fields& fields) {
   const std::string type = fields.string("type");
-  if (type == "Sequence") return std::make_unique<Sequence>(fields);
-  if (type == "ByteLevel") return std::make_unique<Simple>(decode_byte_level);
-  if (type == "ByteFallback") return std::make_unique<Simple>(decode_byte_fallback);
+  if (type == "Sequence") return std::make_unique<DecoderSequence>(fields);
+  if (type == "ByteLevel") return std::make_unique<SimpleDecoder>(decode_byte_level);
+  if (type == "ByteFallback") return std::make_unique<SimpleDecoder>(decode_byte_fallback);
   if (type == "Fuse")
-    return std::make_unique<Simple>([](const Tokens& tokens) { return Tokens{join(tokens)}; });
+    return std::make_unique<SimpleDecoder>(
+        [](const Tokens& tokens) { return Tokens{join(tokens)}; });
   if (type == "Metaspace") return read_metaspace(fields);
   if (type == "WordPiece") return read_wordpiece_decoder(fields);
   if (type == "BPEDecoder") return read_bpe_decoder(fields);

@@ -12,9 +12,9 @@ class Nothing : public PostProcessor {
   Encodings process(Encodings texts, SpecialTokens) const override { return texts; }
 };
 
-class Sequence : public PostProcessor {
+class PostProcessorSequence : public PostProcessor {
  public:
-  explicit Sequence(const Fields& fields) {
+  explicit PostProcessorSequence(const Fields& fields) {
     const Json& list = fields.array("processors");
     for (std::size_t i = 0; i < list.size(); ++i) {
       parts_.push_back(read_post_processor(
@@ -151,7 +151,7 @@ std::unique_ptr<PostProcessor> read_post_processor(const Fields& fields) {
   if (type == "ByteLevel") return std::make_unique<Nothing>();
   if (type == "BertProcessing") return std::make_unique<FixedTemplate>(fields, false);
   if (type == "RobertaProcessing") return std::make_unique<FixedTemplate>(fields, true);
-  if (type == "Sequence") return std::make_unique<Sequence>(fields);
+  if (type == "Sequence") return std::make_unique<PostProcessorSequence>(fields);
   throw Error(
       ErrorKind::kNotImplemented,
       fmt::format("{}: the post-processor type {:?} is not known", fields.where(), type),

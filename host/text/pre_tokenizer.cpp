@@ -154,9 +154,10 @@ class Whitespace : public PreTokenizer {
   }
 };
 
-class Sequence : public PreTokenizer {
+class PreTokenizerSequence : public PreTokenizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<PreTokenizer>> parts) : parts_(std::move(parts)) {}
+  explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts)
+      : parts_(std::move(parts)) {}
 
   void split(const Piece& piece, const PieceSink& sink) const override { run(0, piece, sink); }
 
@@ -165,7 +166,7 @@ class Sequence : public PreTokenizer {
     if (index == parts_.size()) return sink(piece);
     if (index + 1 == parts_.size()) return parts_[index]->split(piece, sink);
     const struct Next {
-      const Sequence& sequence;
+      const PreTokenizerSequence& sequence;
       std::size_t index;
       const PieceSink& sink;
     } next{*this, index + 1, sink};
@@ -183,7 +184,7 @@ std::unique_ptr<PreTokenizer> read_sequence(const Fields& fields) {
     parts.push_back(read_pre_tokenizer(
         Fields(list[i], fmt::format("{}[{}]", fields.where("pretokenizers"), i))));
   }
-  return std::make_unique<Sequence>(std::move(parts));
+  return std::make_unique<PreTokenizerSequence>(std::move(parts));
 }
 
 std::unique_ptr<PreTokenizer> split_at(CharacterTest test, SplitBehavior behavior) {
@@ -194,7 +195,7 @@ std::unique_ptr<PreTokenizer> bert_pre_tokenizer() {
   std::vector<std::unique_ptr<PreTokenizer>> parts;
   parts.push_back(split_at(is_whitespace, SplitBehavior::kRemoved));
   parts.push_back(split_at(is_punctuation, SplitBehavior::kIsolated));
-  return std::make_unique<Sequence>(std::move(parts));
+  return std::make_unique<PreTokenizerSequence>(std::move(parts));
 }
 
 }  // namespace

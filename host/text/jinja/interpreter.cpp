@@ -16,8 +16,8 @@ namespace {
 constexpr std::size_t kMaxSteps = 500'000;
 constexpr std::size_t kMaxOutputBytes = 256u << 20;
 constexpr int kMaxCallDepth = 50;  // of macros
-constexpr int kMaxDepth =
-    800;  // of expressions in each other, through all macros: the stack is finite
+// Of expressions in each other, through all macros: the stack is finite.
+constexpr int kMaxNesting = 800;
 
 enum class Flow { kOn, kBreak, kContinue };
 
@@ -214,7 +214,7 @@ class Interpreter {
 
   Value evaluate(const Expression& e) {
     count_step(e.line);
-    if (depth_ >= kMaxDepth)
+    if (depth_ >= kMaxNesting)
       fail(ErrorKind::kRuntime, "line {}: expressions are nested too deeply", e.line);
     ++depth_;  // an exception ends the whole template, so nothing counts down on that way
     Value value = at_line(e.line, [&] { return evaluate_operation(e); });

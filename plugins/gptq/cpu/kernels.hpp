@@ -40,12 +40,13 @@ struct Run {
   std::int64_t begin, end, group;
 };
 inline constexpr std::int64_t kLongestRun = 16;
-// Rows of a chunk, at most: what the registers hold beside their codes.
-inline constexpr std::int64_t kChunkRows = 24;
+// Rows of a chunk, at most: with two vectors of outputs they are enough products under way at once,
+// and half of the registers.
+inline constexpr std::int64_t kChunkRows = 8;
 
 // The input in pairs of bfloat16, whose products are exact. A token takes as many rows as its
 // values need to be exact; tokens are cut into chunks of about the same size. Of a chunk there are,
-// for each of a slab's sixteen pairs, those of all rows, and for each run the sum of each row.
+// slab after slab, the sixteen pairs of each row, and for each run the sum of each row.
 struct PairArgs {
   ProductArgs product;
   std::int64_t parts;  // rows of a token
@@ -53,7 +54,7 @@ struct PairArgs {
   std::int64_t chunks;
   const Run* runs;
   std::int64_t run_count;
-  std::uint32_t* pairs;  // [chunks][slabs, 16, rows of the chunk], aligned to 64 bytes
+  std::uint32_t* pairs;  // [chunks][slabs, rows of the chunk, 16], aligned to 64 bytes
   float* sums;           // [chunks][runs, rows of the chunk]
 };
 // Items are tokens for stage, strips for run.

@@ -17,6 +17,9 @@ namespace {
 using namespace quanthost::cpu;
 
 constexpr std::int64_t kPairs = kSlab / 2;  // of a slab
+// Vectors of outputs that share an input: one load for both, and loads are what the product of a
+// vector has least of.
+constexpr int kVectors = 2;
 
 // Pair p of a slab holds its rows 8 (p / 4) + p % 4 and four below that: where a word of 4-bit
 // codes has its low and its high half.
@@ -83,8 +86,8 @@ inline __m512i pair_of(const __m512i* words) {
   }
 }
 
-// The pairs of one slab and of sixteen outputs from `first` on; rows past the last one have any
-// finite values.
+// The pairs of one slab and of sixteen outputs from `first` on, each kVectors after the one before;
+// rows past the last one have any finite values.
 template <int kBits>
 inline void decode_slab(const Matrix& w, std::int64_t slab, std::int64_t first, __mmask16 lanes,
                         __m512i* pairs) {
@@ -95,7 +98,7 @@ inline void decode_slab(const Matrix& w, std::int64_t slab, std::int64_t first, 
                               lanes, w.qweight + (slab * kBits + i) * w.outputs + first)
                         : _mm512_setzero_si512();
   [&]<int... kPair>(std::integer_sequence<int, kPair...>) {
-    ((pairs[kPair] = pair_of<kBits, kPair>(words)), ...);
+    ((pairs[kPair * kVectors] = pair_of<kBits, kPair>(words)), ...);
   }
   (std::make_integer_sequence<int, kPairs>());
 }

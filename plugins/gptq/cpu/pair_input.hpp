@@ -51,12 +51,9 @@ constexpr std::int64_t kMostParts = 2;
 inline void stage_slab(const PairArgs& a, const TokenRows& to, std::int64_t slab, __m512 low,
                        __m512 high, __m512* sums) {
   const __m512i ones = _mm512_set1_epi32(0x3f803f80);
-  const __m512i rows =
-      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                         _mm512_set1_epi32(static_cast<int>(to.stride)));
   for (std::int64_t part = 0; part < a.parts; ++part) {
     const __m512i pairs = as_pairs(low, high);
-    _mm512_i32scatter_epi32(to.pairs + slab * kPairs * to.stride + part, rows, pairs, 4);
+    _mm512_store_si512(to.pairs + (slab * to.stride + part) * kPairs, pairs);
     sums[part] = dot(sums[part], pairs, ones);
     const auto rounded = [](__m512 v) { return round_to<BFloat16>(Floats{v}).v; };
     low = _mm512_sub_ps(low, rounded(low));
@@ -70,7 +67,7 @@ inline void stage_token(const PairArgs& a, std::int64_t token) {
   const T* from = static_cast<const T*>(a.product.input) + token * w.inputs;
   const Chunk chunk = chunk_with(a, token);
   const std::int64_t row = (token - chunk.begin) * a.parts;
-  const TokenRows to{pairs_of(a, chunk) + row, sums_of(a, chunk) + row,
+  const TokenRows to{pairs_of(a, chunk) + row * kPairs, sums_of(a, chunk) + row,
                      (chunk.end - chunk.begin) * a.parts};
   for (std::int64_t run = 0; run < a.run_count; ++run) {
     __m512 sums[kMostParts] = {_mm512_setzero_ps(), _mm512_setzero_ps()};

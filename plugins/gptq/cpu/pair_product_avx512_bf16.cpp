@@ -12,17 +12,29 @@
 namespace quanthost::gptq {
 namespace {
 
-constexpr std::int64_t kParts = kStrip / 16;
-constexpr std::int64_t kBlockRows = 6 * kChunkRows;  // share what was read and decoded
-constexpr std::int64_t kGridRuns = 16;               // whose grids are made at a time
+constexpr std::int64_t kPart = kVectors * 16, kParts = kStrip / kPart;
+constexpr std::int64_t kBlockRows = 12 * kChunkRows;  // share what was read and decoded
+constexpr std::int64_t kGridRuns = 16;                // whose grids are made at a time
 // Rows of words that are asked for before they are needed: into the next cache, then into the
 // first, which holds few that lie this far apart.
 constexpr std::int64_t kFarAhead = 32, kAhead = 6;
 constexpr int kDirectRows = 4;  // up to here several vectors of outputs share the inputs
 
-inline __m512 with_grid(__m512 total, __m512 dots, const Grid16& grid, float sum) {
-  const __m512 shifted = _mm512_fmadd_ps(grid.shift, _mm512_set1_ps(sum), dots);
-  return _mm512_fmadd_ps(grid.scale, shifted, total);
+// The dots of each row with `grid` are added to the totals, which lie `stride` vectors apart.
+template <int kRows>
+[[gnu::always_inline]] inline void add_with_grid(const __m512* dots, const Grid16& grid,
+                                                 const float* sums, float* totals, int stride) {
+  const auto each = [&](auto shifted) __attribute__((always_inline)) {
+#pragma GCC unroll 32
+    for (int r = 0; r < kRows; ++r) {
+      float* total = totals + r * stride * 16;
+      _mm512_store_ps(total, _mm512_fmadd_ps(grid.scale, shifted(r), _mm512_load_ps(total)));
+    }
+  };
+  if (_mm512_test_epi32_mask(_mm512_castps_si512(grid.shift), _mm512_castps_si512(grid.shift)) == 0)
+    each([&](int r) { return dots[r]; });  // symmetric: zeros are the middle
+  else
+    each([&](int r) { return _mm512_fmadd_ps(grid.shift, _mm512_set1_ps(sums[r]), dots[r]); });
 }
 
 // 4-bit codes straight from memory: totals[row][16 kWide] += the run's part of the product.
@@ -32,9 +44,9 @@ inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first
   const Run& run = a.runs[index];
   const Matrix& w = a.product.weight;
   const __m512i table = code_table<4>();
-  __m512 dots[kRows][kWide];
-  for (auto& row : dots)
-    for (__m512& d : row) d = _mm512_setzero_ps();
+  __m512 dots[kWide][kRows];
+  for (auto& vector : dots)
+    for (__m512& d : vector) d = _mm512_setzero_ps();
   for (std::int64_t slab = run.begin; slab < run.end; ++slab) {
     const std::uint32_t* x = a.pairs + slab * a.rows * kPairs;
     const std::uint32_t* words = w.qweight + slab * 4 * w.outputs + first;
@@ -43,7 +55,7 @@ inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first
       __m512i pairs[kRows][4];
       for (int row = 0; row < kRows; ++row)
         for (int p = 0; p < 4; ++p)
-          pairs[row][p] = _mm512_set1_epi32(static_cast<int>(x[(r * 4 + p) * kRows + row]));
+          pairs[row][p] = _mm512_set1_epi32(static_cast<int>(x[row * kPairs + r * 4 + p]));
       for (int v = 0; v < kWide; ++v) {
         const __m512i word =
             kWide > 4 ? _mm512_loadu_si512(words + v * 16)
@@ -55,85 +67,93 @@ inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first
                                   _mm512_permutexvar_epi16(_mm512_srli_epi32(word, 8), table),
                                   _mm512_permutexvar_epi16(_mm512_srli_epi32(word, 12), table)};
         for (int row = 0; row < kRows; ++row)
-          for (int p = 0; p < 4; ++p) dots[row][v] = dot(dots[row][v], codes[p], pairs[row][p]);
+          for (int p = 0; p < 4; ++p) dots[v][row] = dot(dots[v][row], codes[p], pairs[row][p]);
       }
     }
   }
   const float* sums = a.sums + index * kRows;
-  for (int v = 0; v < kWide; ++v) {
-    const Grid16 grid = grid_of(w, run.group, first + v * 16, count - v * 16);
-    for (int row = 0; row < kRows; ++row) {
-      float* total = totals + (row * kWide + v) * 16;
-      _mm512_store_ps(total, with_grid(_mm512_load_ps(total), dots[row][v], grid, sums[row]));
-    }
-  }
+  for (int v = 0; v < kWide; ++v)
+    add_with_grid<kRows>(dots[v], grid_of(w, run.group, first + v * 16, count - v * 16), sums,
+                         totals + v * 16, kWide);
 }
 
 // The rows of a chunk in a run.
 struct ChunkRun {
   const std::uint32_t* x;
   const float* sums;
-  float* totals;  // [rows][16]
+  float* totals;  // [rows][kPart]
 };
-// What sixteen outputs have of a run.
-struct Codes16 {
+// What a part of the outputs has of a run.
+struct PartCodes {
   const std::uint32_t* words;  // of 4-bit codes, from the run's first row on
   std::int64_t stride;         // to the next row
   std::int64_t rows;
-  __mmask16 lanes;
-  const __m512i* decoded;  // pairs of other codes
+  __mmask16 lanes[kVectors];
+  const __m512i* decoded;  // pairs of other codes, [pairs][kVectors]
   std::int64_t pairs;
-  const Grid16* grid;
+  const Grid16* grids;  // [kVectors]
 };
 
-// The part of a product that sixteen outputs have of a run, for the kRows rows of a chunk, is added
-// to their totals. 4-bit codes are decoded on the way: that takes units of the processor which
-// products leave idle.
+// The share that a part of the outputs has of a run's product, for the kRows rows of a chunk, is
+// added to their totals. 4-bit codes are decoded on the way: that takes units of the processor
+// which products leave idle.
 template <int kRows, bool kFourBits>
-inline void chunk_run(const ChunkRun& chunk, const Codes16& w) {
+inline void chunk_run(const ChunkRun& chunk, const PartCodes& w) {
+  static_assert(kVectors == 2);
   const __m512i table = code_table<4>();
-  __m512 dots[kRows];
+  __m512 dots[kVectors][kRows];
 // Sums are in registers only where every loop over them is unrolled.
 #pragma GCC unroll 32
-  for (int r = 0; r < kRows; ++r) dots[r] = _mm512_setzero_ps();
+  for (int r = 0; r < kRows; ++r) dots[0][r] = dots[1][r] = _mm512_setzero_ps();
   const std::uint32_t* x = chunk.x;
-  const auto multiply = [&](__m512i codes, std::int64_t p) __attribute__((always_inline)) {
-    __asm__("" : "+v"(codes));  // kept in its register: loads are what this loop has least of
+  const auto multiply = [&](__m512i left, __m512i right, std::int64_t p)
+      __attribute__((always_inline)) {
 #pragma GCC unroll 32
-    for (int r = 0; r < kRows; ++r)
-      dots[r] = dot(dots[r], codes, _mm512_set1_epi32(static_cast<int>(x[p * kRows + r])));
+    for (int r = 0; r < kRows; ++r) {
+      __m512i pair = _mm512_set1_epi32(static_cast<int>(x[r * kPairs + p]));
+      __asm__("" : "+v"(pair));  // one load: not one for each product
+      dots[0][r] = dot(dots[0][r], left, pair);
+      dots[1][r] = dot(dots[1][r], right, pair);
+    }
   };
   if constexpr (kFourBits) {
     const std::uint32_t* words = w.words;
-    __m512i word = _mm512_maskz_loadu_epi32(w.lanes, words);
+    __m512i left = _mm512_maskz_loadu_epi32(w.lanes[0], words),
+            right = _mm512_maskz_loadu_epi32(w.lanes[1], words + 16);
     for (std::int64_t row = 0; row < w.rows;) {
       const std::int64_t end = smaller(row + 4, w.rows);  // of the slab
       for (std::int64_t p = 0; row < end; p += 4) {
-        _mm_prefetch(reinterpret_cast<const char*>(words + kAhead * w.stride), _MM_HINT_T0);
+        const auto* ahead = reinterpret_cast<const char*>(words + kAhead * w.stride);
+        _mm_prefetch(ahead, _MM_HINT_T0);
+        _mm_prefetch(ahead + 64, _MM_HINT_T0);
         if (++row < w.rows) words += w.stride;
-        __m512i next = _mm512_maskz_loadu_epi32(w.lanes, words);
-        __asm__("" : "+v"(next));  // under way while this one is multiplied
-        multiply(_mm512_permutexvar_epi16(word, table), p);
-        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 4), table), p + 1);
-        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 8), table), p + 2);
-        multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(word, 12), table), p + 3);
-        word = next;
+        __m512i next_left = _mm512_maskz_loadu_epi32(w.lanes[0], words),
+                next_right = _mm512_maskz_loadu_epi32(w.lanes[1], words + 16);
+        __asm__("" : "+v"(next_left), "+v"(next_right));  // under way during the products
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i)
+          multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(left, 4 * static_cast<unsigned>(i)),
+                                            table),
+                   _mm512_permutexvar_epi16(_mm512_srli_epi32(right, 4 * static_cast<unsigned>(i)),
+                                            table),
+                   p + i);
+        left = next_left;
+        right = next_right;
       }
       x += kRows * kPairs;
     }
   } else {
+    const __m512i* decoded = w.decoded;
     for (std::int64_t pair = 0; pair < w.pairs; pair += kPairs, x += kRows * kPairs)
-      for (std::int64_t p = 0; p < kPairs; ++p) multiply(w.decoded[pair + p], p);
+      for (std::int64_t p = 0; p < kPairs; ++p, decoded += kVectors)
+        multiply(decoded[0], decoded[1], p);
   }
-  const Grid16 grid = *w.grid;
-  float* totals = chunk.totals;
-#pragma GCC unroll 32
-  for (int r = 0; r < kRows; ++r)
-    _mm512_store_ps(totals + r * 16,
-                    with_grid(_mm512_load_ps(totals + r * 16), dots[r], grid, chunk.sums[r]));
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v)
+    add_with_grid<kRows>(dots[v], w.grids[v], chunk.sums, chunk.totals + v * 16, kVectors);
 }
 
-using ChunkRunFunction = void (*)(const ChunkRun&, const Codes16&);
+using ChunkRunFunction = void (*)(const ChunkRun&, const PartCodes&);
 
 // Entry i is for i + 1 rows.
 template <bool kFourBits, int... kIndex>
@@ -206,14 +226,13 @@ inline void ask_for_words(const Matrix& w, const Run& run, std::int64_t first, s
 
 // The grids of a strip for the runs [begin, end), and a request for those of the next strip.
 inline void make_grids(const PairArgs& a, std::int64_t begin, std::int64_t end, std::int64_t first,
-                       Grid16 (*grids)[kParts]) {
+                       Grid16 (*grids)[kStrip / 16]) {
   const Matrix& w = a.product.weight;
   const std::int64_t scale_bytes = w.scale_type == FloatType::f32 ? 4 : 2;
   for (std::int64_t index = begin; index < end; ++index) {
     const std::int64_t group = a.runs[index].group, next = first + kStrip;
-    for (std::int64_t part = 0; part < kParts; ++part)
-      grids[index - begin][part] =
-          grid_of(w, group, first + part * 16, w.outputs - first - part * 16);
+    for (std::int64_t n = 0; n < kStrip; n += 16)
+      grids[index - begin][n / 16] = grid_of(w, group, first + n, w.outputs - first - n);
     ask_for(static_cast<const char*>(w.scales) + (group * w.outputs + next) * scale_bytes,
             kStrip * scale_bytes);
     ask_for(w.qzeros + group * words_for(w.outputs, w.bits) + next * w.bits / 32,
@@ -222,20 +241,24 @@ inline void make_grids(const PairArgs& a, std::int64_t begin, std::int64_t end, 
 }
 
 // Codes that are not of 4 bits go to `decoded`.
-inline Codes16 codes_of(const Matrix& w, const Run& run, std::int64_t first, const Grid16& grid,
-                        __m512i* decoded) {
-  const __mmask16 lanes = lanes_of(w.outputs - first);
+inline PartCodes codes_of(const Matrix& w, const Run& run, std::int64_t first, const Grid16* grids,
+                          __m512i* decoded) {
   const auto decode = w.bits == 2 ? decode_slab<2> : w.bits == 3 ? decode_slab<3> : decode_slab<8>;
-  if (w.bits != 4)
+  PartCodes codes = {w.qweight + run.begin * 4 * w.outputs + first,
+                     w.outputs,
+                     smaller(run.end * 4, words_for(w.inputs, 4)) - run.begin * 4,
+                     {},
+                     decoded,
+                     (run.end - run.begin) * kPairs,
+                     grids};
+  for (int v = 0; v < kVectors; ++v) {
+    codes.lanes[v] = lanes_of(w.outputs - first - v * 16);
+    if (w.bits == 4) continue;
     for (std::int64_t slab = run.begin; slab < run.end; ++slab)
-      decode(w, slab, first, lanes, decoded + (slab - run.begin) * kPairs);
-  return {w.qweight + run.begin * 4 * w.outputs + first,
-          w.outputs,
-          smaller(run.end * 4, words_for(w.inputs, 4)) - run.begin * 4,
-          lanes,
-          decoded,
-          (run.end - run.begin) * kPairs,
-          &grid};
+      decode(w, slab, first + v * 16, codes.lanes[v],
+             decoded + (slab - run.begin) * kPairs * kVectors + v);
+  }
+  return codes;
 }
 
 // The rows of a chunk.
@@ -257,33 +280,33 @@ inline void strip_of_block(const PairArgs& a, std::int64_t begin, std::int64_t e
                            std::int64_t first) {
   const Matrix& w = a.product.weight;
   const std::int64_t token = chunk_of(a, begin).begin, tokens = chunk_of(a, end - 1).end - token;
-  const std::int64_t parts = smaller(kParts, ceil_div(w.outputs - first, 16));
+  const std::int64_t parts = smaller(kParts, ceil_div(w.outputs - first, kPart));
   ChunkRows chunks[kBlockRows / kChunkRows];
   for (std::int64_t c = begin; c < end; ++c) chunks[c - begin] = rows_of(a, chunk_of(a, c), token);
-  alignas(64) float totals[kParts][kBlockRows * 16];
+  alignas(64) float totals[kParts][kBlockRows * kPart];
   for (std::int64_t part = 0; part < parts; ++part)
-    std::fill_n(totals[part], tokens * a.parts * 16, 0.0f);
-  Grid16 grids[kGridRuns][kParts];
-  alignas(64) __m512i decoded[kLongestRun * kPairs];
+    std::fill_n(totals[part], tokens * a.parts * kPart, 0.0f);
+  Grid16 grids[kGridRuns][kStrip / 16];
+  alignas(64) __m512i decoded[kLongestRun * kPairs * kVectors];
   for (std::int64_t index = 0; index < a.run_count; ++index) {
     const Run& run = a.runs[index];
     if (index % kGridRuns == 0)
       make_grids(a, index, smaller(index + kGridRuns, a.run_count), first, grids);
     for (std::int64_t part = 0; part < parts; ++part) {
       ask_for_words(w, run, first, part);
-      const Codes16 codes =
-          codes_of(w, run, first + part * 16, grids[index % kGridRuns][part], decoded);
+      const PartCodes codes = codes_of(w, run, first + part * kPart,
+                                       grids[index % kGridRuns] + part * kVectors, decoded);
       for (std::int64_t c = 0; c < end - begin; ++c) {
         const ChunkRows& rows = chunks[c];
         rows.add_run({rows.x + run.begin * rows.count * kPairs, rows.sums + index * rows.count,
-                      totals[part] + rows.first * 16},
+                      totals[part] + rows.first * kPart},
                      codes);
       }
     }
   }
   for (std::int64_t part = 0; part < parts; ++part)
-    write_tokens(a, token, tokens, first + part * 16, smaller(16, w.outputs - first - part * 16),
-                 totals[part], 16);
+    write_tokens(a, token, tokens, first + part * kPart,
+                 smaller(kPart, w.outputs - first - part * kPart), totals[part], kPart);
 }
 
 inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) {

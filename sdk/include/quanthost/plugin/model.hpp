@@ -80,20 +80,12 @@ class Model {
   }
   bool find_module(std::string_view name, ModuleDesc& out) const {
     std::vector<ModuleDesc> found;
-    const qh_status status = api_.find_module(handle_, to_abi(name), module_sink(found));
-    if (status == QH_ERR_KEY) return false;
-    check(status);
-    out = std::move(found.at(0));
-    return true;
+    return take_found(api_.find_module(handle_, to_abi(name), module_sink(found)), found, out);
   }
   // One of parameters(), without a walk through the model; false when there is none of this name.
   bool find_param(std::string_view name, ParamDesc& out) const {
     std::vector<ParamDesc> found;
-    const qh_status status = api_.find_param(handle_, to_abi(name), param_sink(found));
-    if (status == QH_ERR_KEY) return false;
-    check(status);
-    out = std::move(found.at(0));
-    return true;
+    return take_found(api_.find_param(handle_, to_abi(name), param_sink(found)), found, out);
   }
   bool is_skipped(std::string_view module,
                   const std::vector<std::string>& modules_to_not_convert) const {
@@ -176,6 +168,14 @@ class Model {
     std::vector<std::string> out;
     check(slot(handle_, string_sink(out)));
     return out;
+  }
+  // The one that was looked for by name, unless there is none.
+  template <class Desc>
+  bool take_found(qh_status status, std::vector<Desc>& found, Desc& out) const {
+    if (status == QH_ERR_KEY) return false;
+    check(status);
+    out = std::move(found.at(0));
+    return true;
   }
   const qh_checkpoint_api& checkpoint() const {
     return host_->need(host_->checkpoint, QH_CHECKPOINT_ID);

@@ -29,9 +29,8 @@ inline float* sums_of(const PairArgs& a, const Chunk& chunk) {
   return a.sums + chunk.begin * a.parts * a.run_count;
 }
 
-// 32 floats in order become the sixteen pairs of a slab; values are exact in bfloat16.
-inline __m512i as_pairs(__m512 low, __m512 high) {
-  const __m512i halves = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+// 32 values in order become the sixteen pairs of a slab.
+inline __m512i as_pairs(__m512i halves) {
   alignas(64) static constexpr std::uint16_t kOrder[32] = {
       0,  4,  1,  5,  2,  6,  3,  7,  8,  12, 9,  13, 10, 14, 11, 15,
       16, 20, 17, 21, 18, 22, 19, 23, 24, 28, 25, 29, 26, 30, 27, 31};
@@ -48,13 +47,17 @@ struct TokenRows {
 constexpr std::int64_t kMostParts = 2;
 
 // sums[part]: of a run, lane by lane.
+inline void store_pairs(const TokenRows& to, std::int64_t slab, std::int64_t part, __m512i pairs,
+                        __m512* sums) {
+  const __m512i ones = _mm512_set1_epi32(0x3f803f80);
+  _mm512_store_si512(to.pairs + (slab * to.stride + part) * kPairs, pairs);
+  sums[part] = dot(sums[part], pairs, ones);
+}
 inline void stage_slab(const PairArgs& a, const TokenRows& to, std::int64_t slab, __m512 low,
                        __m512 high, __m512* sums) {
-  const __m512i ones = _mm512_set1_epi32(0x3f803f80);
   for (std::int64_t part = 0; part < a.parts; ++part) {
-    const __m512i pairs = as_pairs(low, high);
-    _mm512_store_si512(to.pairs + (slab * to.stride + part) * kPairs, pairs);
-    sums[part] = dot(sums[part], pairs, ones);
+    const __m512bh halves = _mm512_cvtne2ps_pbh(high, low);
+    store_pairs(to, slab, part, as_pairs(reinterpret_cast<const __m512i&>(halves)), sums);
     const auto rounded = [](__m512 v) { return round_to<BFloat16>(Floats{v}).v; };
     low = _mm512_sub_ps(low, rounded(low));
     high = _mm512_sub_ps(high, rounded(high));
@@ -74,7 +77,10 @@ inline void stage_token(const PairArgs& a, std::int64_t token) {
     for (std::int64_t slab = a.runs[run].begin; slab < a.runs[run].end; ++slab) {
       const std::int64_t k = slab * kSlab, count = smaller(kSlab, w.inputs - k);
       if (!w.input_order && count == kSlab) {
-        stage_slab(a, to, slab, load(from + k).v, load(from + k + 16).v, sums);
+        if constexpr (std::is_same_v<T, BFloat16>)
+          store_pairs(to, slab, 0, as_pairs(_mm512_loadu_si512(from + k)), sums);
+        else
+          stage_slab(a, to, slab, load(from + k).v, load(from + k + 16).v, sums);
         continue;
       }
       alignas(64) float values[kSlab] = {};

@@ -54,41 +54,43 @@ inline std::int64_t word_rows(const Matrix& w, std::int64_t slab) {
   return smaller(4, ceil_div(w.inputs - slab * kSlab, 8));
 }
 
-// The low halves of one's lanes and the low halves of the other's above them.
-inline __m512i joined(__m512i low, __m512i high) {
-  return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16));
+// The low halves of one's lanes below the high halves of the other's.
+inline __m512i halves_of(__m512i low, __m512i high) {
+  return _mm512_mask_blend_epi16(0xaaaaaaaau, low, high);
 }
 
 // Pair kPair of a slab's words.
 template <int kBits, int kPair>
 inline __m512i pair_of(const __m512i* words) {
   constexpr int kFirst = static_cast<int>(first_of_pair(kPair));
-  if constexpr (kBits == 8) {  // the other code is the same byte of the next word
-    const auto value = [](__m512i word) {
-      word = _mm512_slli_epi32(word, 24 - kFirst % 4 * 8);
-      const __m512i code =
-          _mm512_srai_epi32(_mm512_xor_si512(word, _mm512_set1_epi32(1 << 31)), 24);
-      return _mm512_srli_epi32(_mm512_castps_si512(_mm512_cvtepi32_ps(code)), 16);
+  if constexpr (kBits == 8) {              // the other code is the same byte of the next word
+    const auto value = [](__m512i word) {  // in the upper half of each lane
+      const __m512i signed_codes = _mm512_xor_si512(word, _mm512_set1_epi8(-128));
+      return _mm512_castps_si512(_mm512_cvtepi32_ps(
+          _mm512_srai_epi32(_mm512_slli_epi32(signed_codes, 24 - kFirst % 4 * 8), 24)));
     };
-    return joined(value(words[kFirst / 4]), value(words[kFirst / 4 + 1]));
+    return halves_of(_mm512_srli_epi32(value(words[kFirst / 4]), 16), value(words[kFirst / 4 + 1]));
   } else {
-    const auto code = [words](auto row) {
-      constexpr int kBit = decltype(row)::value * kBits, kShift = kBit % 32;
-      const __m512i low = _mm512_srli_epi32(words[kBit / 32], kShift);
-      if constexpr (kShift + kBits <= 32)
+    // The code of a row from bit kTo on; what lies around it has no meaning.
+    const auto code = [words]<int kRow, int kTo>() {
+      constexpr int kBit = kRow * kBits, kShift = kBit % 32 - kTo;
+      const __m512i word = words[kBit / 32];
+      const __m512i low = kShift < 0 ? _mm512_slli_epi32(word, kShift < 0 ? -kShift : 0)
+                                     : _mm512_srli_epi32(word, kShift < 0 ? 0 : kShift);
+      if constexpr (kBit % 32 + kBits <= 32)
         return low;
       else
         return _mm512_or_si512(low, _mm512_slli_epi32(words[kBit / 32 + 1], 32 - kShift));
     };
-    const __m512i index = joined(code(std::integral_constant<int, kFirst>()),
-                                 code(std::integral_constant<int, kFirst + 4>()));
+    const __m512i index = halves_of(code.template operator()<kFirst, 0>(),
+                                    code.template operator()<kFirst + 4, 16>());
     return _mm512_permutexvar_epi16(index, code_table<kBits>());
   }
 }
 
-// The pairs of one slab and of sixteen outputs from `first` on, each kVectors after the one before;
+// The pairs of one slab and of sixteen outputs from `first` on, each kStride after the one before;
 // rows past the last one have any finite values.
-template <int kBits>
+template <int kBits, int kStride>
 inline void decode_slab(const Matrix& w, std::int64_t slab, std::int64_t first, __mmask16 lanes,
                         __m512i* pairs) {
   const std::int64_t rows = words_for(w.inputs, kBits) - slab * kBits;
@@ -98,7 +100,7 @@ inline void decode_slab(const Matrix& w, std::int64_t slab, std::int64_t first, 
                               lanes, w.qweight + (slab * kBits + i) * w.outputs + first)
                         : _mm512_setzero_si512();
   [&]<int... kPair>(std::integer_sequence<int, kPair...>) {
-    ((pairs[kPair * kVectors] = pair_of<kBits, kPair>(words)), ...);
+    ((pairs[kPair * kStride] = pair_of<kBits, kPair>(words)), ...);
   }
   (std::make_integer_sequence<int, kPairs>());
 }

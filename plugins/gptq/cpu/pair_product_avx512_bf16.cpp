@@ -6,8 +6,8 @@
 #include <array>
 #include <utility>
 
-#include "cpu/pair_codes.hpp"
-#include "cpu/pair_input.hpp"
+#include "cpu/pair_few_rows.hpp"
+#include "cpu/pair_totals.hpp"
 
 namespace quanthost::gptq {
 namespace {
@@ -18,64 +18,6 @@ constexpr std::int64_t kGridRuns = 16;                // whose grids are made at
 // Rows of words that are asked for before they are needed: into the next cache, then into the
 // first, which holds few that lie this far apart.
 constexpr std::int64_t kFarAhead = 32, kAhead = 6;
-constexpr int kDirectRows = 4;  // up to here several vectors of outputs share the inputs
-
-// The dots of each row with `grid` are added to the totals, which lie `stride` vectors apart.
-template <int kRows>
-[[gnu::always_inline]] inline void add_with_grid(const __m512* dots, const Grid16& grid,
-                                                 const float* sums, float* totals, int stride) {
-  const auto each = [&](auto shifted) __attribute__((always_inline)) {
-#pragma GCC unroll 32
-    for (int r = 0; r < kRows; ++r) {
-      float* total = totals + r * stride * 16;
-      _mm512_store_ps(total, _mm512_fmadd_ps(grid.scale, shifted(r), _mm512_load_ps(total)));
-    }
-  };
-  if (_mm512_test_epi32_mask(_mm512_castps_si512(grid.shift), _mm512_castps_si512(grid.shift)) == 0)
-    each([&](int r) { return dots[r]; });  // symmetric: zeros are the middle
-  else
-    each([&](int r) { return _mm512_fmadd_ps(grid.shift, _mm512_set1_ps(sums[r]), dots[r]); });
-}
-
-// 4-bit codes straight from memory: totals[row][16 kWide] += the run's part of the product.
-template <int kRows, int kWide>
-inline void direct_run(const PairArgs& a, std::int64_t index, std::int64_t first,
-                       std::int64_t count, float* totals) {
-  const Run& run = a.runs[index];
-  const Matrix& w = a.product.weight;
-  const __m512i table = code_table<4>();
-  __m512 dots[kWide][kRows];
-  for (auto& vector : dots)
-    for (__m512& d : vector) d = _mm512_setzero_ps();
-  for (std::int64_t slab = run.begin; slab < run.end; ++slab) {
-    const std::uint32_t* x = a.pairs + slab * a.rows * kPairs;
-    const std::uint32_t* words = w.qweight + slab * 4 * w.outputs + first;
-    const std::int64_t rows = word_rows(w, slab);
-    for (std::int64_t r = 0; r < rows; ++r, words += w.outputs) {
-      __m512i pairs[kRows][4];
-      for (int row = 0; row < kRows; ++row)
-        for (int p = 0; p < 4; ++p)
-          pairs[row][p] = _mm512_set1_epi32(static_cast<int>(x[row * kPairs + r * 4 + p]));
-      for (int v = 0; v < kWide; ++v) {
-        const __m512i word =
-            kWide > 4 ? _mm512_loadu_si512(words + v * 16)
-                      : _mm512_maskz_loadu_epi32(lanes_of(count - v * 16), words + v * 16);
-        // Rows lie far apart: no hardware prefetcher follows them.
-        _mm_prefetch(reinterpret_cast<const char*>(words + 4 * w.outputs + v * 16), _MM_HINT_T0);
-        const __m512i codes[4] = {_mm512_permutexvar_epi16(word, table),
-                                  _mm512_permutexvar_epi16(_mm512_srli_epi32(word, 4), table),
-                                  _mm512_permutexvar_epi16(_mm512_srli_epi32(word, 8), table),
-                                  _mm512_permutexvar_epi16(_mm512_srli_epi32(word, 12), table)};
-        for (int row = 0; row < kRows; ++row)
-          for (int p = 0; p < 4; ++p) dots[v][row] = dot(dots[v][row], codes[p], pairs[row][p]);
-      }
-    }
-  }
-  const float* sums = a.sums + index * kRows;
-  for (int v = 0; v < kWide; ++v)
-    add_with_grid<kRows>(dots[v], grid_of(w, run.group, first + v * 16, count - v * 16), sums,
-                         totals + v * 16, kWide);
-}
 
 // The rows of a chunk in a run.
 struct ChunkRun {
@@ -167,45 +109,6 @@ inline ChunkRunFunction chunk_run_for(bool four_bits, std::int64_t rows) {
   return (four_bits ? kDecoding : kDecoded)[static_cast<std::size_t>(rows - 1)];
 }
 
-// Rows of totals, `width` floats each, become the outputs [first, first + count) of tokens.
-inline void write_tokens(const PairArgs& a, std::int64_t first_token, std::int64_t tokens,
-                         std::int64_t first, std::int64_t count, const float* totals,
-                         std::int64_t width) {
-  const ProductArgs& p = a.product;
-  for (std::int64_t t = 0; t < tokens; ++t)
-    for (std::int64_t n = 0; n < count; n += 16) {
-      const int lanes = static_cast<int>(smaller(16, count - n));
-      Floats sum = load(totals + t * a.parts * width + n);
-      for (std::int64_t part = 1; part < a.parts; ++part)
-        sum = sum + load(totals + (t * a.parts + part) * width + n);
-      if (p.bias)
-        with_type(p.bias_type, [&](auto tag) {
-          sum = sum + load_n(static_cast<const decltype(tag)*>(p.bias) + first + n, lanes);
-        });
-      with_type(p.type, [&](auto tag) {
-        store_n(static_cast<decltype(tag)*>(p.output) + (first_token + t) * p.weight.outputs +
-                    first + n,
-                sum, lanes);
-      });
-    }
-}
-
-template <int kRows, int kWide>
-inline void direct_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) {
-  alignas(64) float totals[kRows * kWide * 16];
-  for (std::int64_t first = begin; first < end; first += kWide * 16) {
-    const std::int64_t count = smaller(kWide * 16, end - first);
-    if (count < kWide * 16 && kWide > 4) {
-      direct_strips<kRows, 4>(a, first, end);
-      return;
-    }
-    for (float& total : totals) total = 0.0f;
-    for (std::int64_t run = 0; run < a.run_count; ++run)
-      direct_run<kRows, kWide>(a, run, first, count, totals);
-    write_tokens(a, 0, kRows / a.parts, first, count, totals, kWide * 16);
-  }
-}
-
 inline void ask_for(const void* from, std::int64_t bytes) {
   for (std::int64_t i = 0; i < bytes; i += 64)
     _mm_prefetch(static_cast<const char*>(from) + i, _MM_HINT_T1);
@@ -243,7 +146,9 @@ inline void make_grids(const PairArgs& a, std::int64_t begin, std::int64_t end, 
 // Codes that are not of 4 bits go to `decoded`.
 inline PartCodes codes_of(const Matrix& w, const Run& run, std::int64_t first, const Grid16* grids,
                           __m512i* decoded) {
-  const auto decode = w.bits == 2 ? decode_slab<2> : w.bits == 3 ? decode_slab<3> : decode_slab<8>;
+  const auto decode = w.bits == 2   ? decode_slab<2, kVectors>
+                      : w.bits == 3 ? decode_slab<3, kVectors>
+                                    : decode_slab<8, kVectors>;
   PartCodes codes = {w.qweight + run.begin * 4 * w.outputs + first,
                      w.outputs,
                      smaller(run.end * 4, words_for(w.inputs, 4)) - run.begin * 4,
@@ -312,18 +217,7 @@ inline void strip_of_block(const PairArgs& a, std::int64_t begin, std::int64_t e
 inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) {
   const Matrix& w = a.product.weight;
   const std::int64_t last = smaller(end * kStrip, w.outputs);
-  if (w.bits == 4 && a.rows <= kDirectRows) {
-    switch (a.rows) {
-      case 1:
-        return direct_strips<1, 16>(a, begin * kStrip, last);
-      case 2:
-        return direct_strips<2, 8>(a, begin * kStrip, last);
-      case 3:
-        return direct_strips<3, 4>(a, begin * kStrip, last);
-      default:
-        return direct_strips<4, 4>(a, begin * kStrip, last);
-    }
-  }
+  if (a.rows <= kFewRows) return few_rows(a, begin * kStrip, last);
   constexpr std::int64_t kBlock = kBlockRows / kChunkRows;
   for (std::int64_t c = 0; c < a.chunks; c += kBlock)
     for (std::int64_t first = begin * kStrip; first < last; first += kStrip)

@@ -246,32 +246,45 @@ TEST_P(EveryIsa, MultipliesEveryNumberOfTokensInBfloat16) {
       expect_product(kernels(), {101, 160, 32, tokens}, qtype, Dtype::bf16);
     expect_product(kernels(), {52, 96, 48, 128}, qtype, Dtype::bf16);
     expect_product(kernels(), {26, 5568, 64, 9}, qtype, Dtype::bf16);
+    // Outputs that share bytes with others: groups of 1, 3, 4 and 17 parts of 64 columns, in blocks
+    // of at least a group, and strips of eight streams, the last of one or two.
+    for (std::int64_t group : {64, 192, 256, 1088})
+      for (std::int64_t tokens : {5, 9, 15})
+        expect_product(kernels(), {36, group < 1088 ? 1536 : 2176, group, tokens}, qtype,
+                       Dtype::bf16);
   }
 }
 
 // Products lose nothing of a weight: an identity matrix gives back what it dequantizes to.
 TEST_P(EveryIsa, GivesBackTheWeightsForAnIdentity) {
-  constexpr std::int64_t kOutputs = 52, kInputs = 64;
+  constexpr std::int64_t kOutputs = 52, kInputs = 128;
   std::vector<float> identity(kInputs * kInputs, 0.0f);
   for (std::size_t i = 0; i < kInputs; ++i) identity[i * (kInputs + 1)] = 1.0f;
   const auto x = as_type(identity, Dtype::bf16);
+  const auto expect = [&](QType qtype, float size, std::int64_t group, bool integer_shift) {
+    auto values = random_values(kOutputs * kInputs, 3);
+    for (float& v : values) v *= size;
+    Sample w(qtype, Dtype::bf16, kOutputs * (kInputs / group), group, values, integer_shift);
+    w.quantize(scalar_kernels());
+    const auto dense = as_floats(w.dequantize(scalar_kernels()), Dtype::bf16);
+    LinearArgs a{w.matrix, kOutputs, kInputs, kInputs / group, Dtype::bf16, kInputs,
+                 x.data(), nullptr,  nullptr, nullptr,         nullptr};
+    const auto y = run(kernels().linear(a), a, kInputs * kOutputs);
+    std::size_t different = 0;
+    for (std::size_t k = 0; k < kInputs; ++k)
+      for (std::size_t o = 0; o < kOutputs; ++o)
+        different += y[k * kOutputs + o] != dense[o * kInputs + k];
+    EXPECT_EQ(different, 0u) << "qtype " << static_cast<int>(qtype) << ", values of " << size
+                             << ", groups of " << group << ", integer shift " << integer_shift;
+  };
   for (QType qtype : kTypes)
     for (float size : {1.0f, 0x1p-98f, 0x1p90f}) {
-      const std::int64_t group = is_affine(qtype) ? 32 : kInputs;
-      auto values = random_values(kOutputs * kInputs, 3);
-      for (float& v : values) v *= size;
-      Sample w(qtype, Dtype::bf16, kOutputs * (kInputs / group), group, values);
-      w.quantize(scalar_kernels());
-      const auto dense = as_floats(w.dequantize(scalar_kernels()), Dtype::bf16);
-      LinearArgs a{w.matrix, kOutputs, kInputs, kInputs / group, Dtype::bf16, kInputs,
-                   x.data(), nullptr,  nullptr, nullptr,         nullptr};
-      const auto y = run(kernels().linear(a), a, kInputs * kOutputs);
-      std::size_t different = 0;
-      for (std::size_t k = 0; k < kInputs; ++k)
-        for (std::size_t o = 0; o < kOutputs; ++o)
-          different += y[k * kOutputs + o] != dense[o * kInputs + k];
-      EXPECT_EQ(different, 0u) << "qtype " << static_cast<int>(qtype) << ", values of " << size;
+      if (!is_affine(qtype)) expect(qtype, size, kInputs, false);
+      for (std::int64_t group : {32, 64, 128})
+        if (is_affine(qtype)) expect(qtype, size, group, false);
     }
+  expect(QType::int4, 1.0f, 64, true);
+  expect(QType::int2, 1.0f, 128, true);
 }
 
 TEST_P(EveryIsa, GivesTheSameBytesHoweverTheItemsAreSplit) {

@@ -39,13 +39,9 @@ inline void codes_stage(const LinearArgs& a, std::int64_t begin, std::int64_t en
         const __m512i low = _mm512_maskz_loadu_epi16(word_mask(left), x + k);
         const __m512i high = left > 32 ? _mm512_maskz_loadu_epi16(word_mask(left - 32), x + k + 32)
                                        : _mm512_setzero_si512();
-        const __m512i even = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(low)),
-                                                _mm512_cvtepi32_epi16(high), 1);
-        const __m512i odd = _mm512_inserti64x4(
-            _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(low, 16))),
-            _mm512_cvtepi32_epi16(_mm512_srli_epi32(high, 16)), 1);
-        _mm512_storeu_si512(to + k, even);
-        _mm512_storeu_si512(to + k + 32, odd);
+        const EvenOdd words = even_and_odd(low, high);
+        _mm512_storeu_si512(to + k, words.even);
+        _mm512_storeu_si512(to + k + 32, words.odd);
         total = total + word_sums(low) + word_sums(high);
       }
       codes_sums(a)[t * a.groups + g] = sum(total);

@@ -2,6 +2,7 @@
 // codes: vpermw reads five bits of an index, so codes need no masking when the table repeats.
 #pragma once
 
+#include "cpu/bf16_words.inl"
 #include "cpu/decode.inl"
 
 namespace quanthost::quanto {
@@ -16,17 +17,6 @@ inline __m512i word_table(Floats values) {
 inline Floats code_ramp(int bit_width) {
   const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   return to_floats({_mm512_and_si512(lane, _mm512_set1_epi32((1 << bit_width) - 1))});
-}
-
-inline __mmask32 word_mask(std::int64_t n) {
-  return n >= 32 ? ~__mmask32{0} : (__mmask32{1} << n) - 1;
-}
-
-// vcvtneps2bf16 takes subnormal numbers for zero. Products and differences of a scale and a shift
-// that are zero or this large are zero or normal.
-inline bool far_from_subnormal(BFloat16 v) {
-  const unsigned exponent = v.bits & 0x7f80u;
-  return exponent >= (27u << 7) || (v.bits & 0x7fffu) == 0;
 }
 
 // What the codes of a group dequantize to, as a table for each group.

@@ -70,67 +70,6 @@ class BytePanel {
   cpu::Bf16PanelWriter writer_;
 };
 
-// 2- and 4-bit weights whose outputs each lie in one plane: stretches are groups.
-class AffinePanel {
- public:
-  AffinePanel(const LinearArgs& a, const AffineWords& tables, std::int64_t output,
-              std::int64_t outputs, const cpu::Bf16Panel& panel)
-      : tables_(&tables),
-        row_(output * a.groups),
-        end_row_(row_ + outputs * a.groups),
-        groups_(a.groups),
-        groups_left_(a.groups),
-        group_parts_(a.weight.columns / kPartColumns),
-        plane_bits_(static_cast<short>(bit_width(a.weight.qtype))),
-        plane_(a.weight.data),
-        plane_end_(plane_ + a.weight.packed_rows() * a.weight.columns),
-        writer_(panel) {
-    if (outputs == 0) return;
-    const Piece piece = find_piece(a, output, 0, 1);
-    at_ = piece.bytes;
-    shift_ = _mm512_set1_epi16(static_cast<short>(piece.bit_offset));
-    begin_group();
-  }
-  std::int64_t left() const { return left_; }
-  [[gnu::always_inline]] void part() {
-    _mm_prefetch(reinterpret_cast<const char*>(at_ + kBytesAhead), _MM_HINT_T0);
-    for (int i = 0; i < 2; ++i, at_ += 32) {
-      const __m512i codes =
-          _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at_)));
-      writer_.put(_mm512_permutexvar_epi16(_mm512_srlv_epi16(codes, shift_), table_));
-    }
-    --left_;
-  }
-  [[gnu::always_inline]] bool advance() {
-    if (row_ + 1 >= end_row_) return false;
-    ++row_;
-    if (--groups_left_ == 0) {
-      groups_left_ = groups_;
-      writer_.next_row();
-      if (at_ == plane_end_) {
-        at_ = plane_;
-        shift_ = _mm512_add_epi16(shift_, _mm512_set1_epi16(plane_bits_));
-      }
-    }
-    begin_group();
-    return true;
-  }
-
- private:
-  [[gnu::always_inline]] void begin_group() {
-    table_ = (*tables_)(row_);
-    left_ = group_parts_;
-  }
-
-  const AffineWords* tables_;
-  std::int64_t row_, end_row_;  // of scale and shift
-  std::int64_t groups_, groups_left_, group_parts_, left_ = 0;
-  short plane_bits_;
-  const std::uint8_t *plane_, *plane_end_, *at_ = nullptr;
-  __m512i table_, shift_;
-  cpu::Bf16PanelWriter writer_;
-};
-
 // Any other weight: one stretch, whose parts are whole rows.
 class RowPanel {
  public:
@@ -202,12 +141,6 @@ inline void bf16_panel_run(const LinearArgs& a, std::int64_t begin, std::int64_t
     return run([&](std::int64_t output, std::int64_t outputs, const Panel& panel) {
       return BytePanel<false>(a, output, outputs, panel);
     });
-  if (is_affine(a.weight.qtype) && streams_are_whole(a) && whole_parts) {
-    const AffineWords tables(a.weight);
-    return run([&](std::int64_t output, std::int64_t outputs, const Panel& panel) {
-      return AffinePanel(a, tables, output, outputs, panel);
-    });
-  }
   auto* spare = reinterpret_cast<std::uint16_t*>(static_cast<std::uint8_t*>(scratch) +
                                                  cpu::bf16_panels_bytes(tokens));
   run([&](std::int64_t output, std::int64_t outputs, const Panel& panel) {

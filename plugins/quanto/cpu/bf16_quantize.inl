@@ -2,7 +2,7 @@
 // values at a time and without divisions. Rows with anything unusual go there.
 #pragma once
 
-#include "cpu/quantize.inl"
+#include "cpu/bf16_words.inl"
 
 namespace quanthost::quanto {
 namespace {
@@ -58,19 +58,6 @@ inline bool fit_quick_row(const Matrix& m, const BFloat16* values, std::int64_t 
   return true;
 }
 
-// The even and the odd words of a register as floats.
-struct FloatPair {
-  __m512 even, odd;
-};
-inline FloatPair float_pair(__m512i words) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(words, 16)),
-          _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-65536)))};
-}
-// Rounded to bfloat16: the even ones, then the odd ones.
-inline __m512i rounded_words(const FloatPair& v) {
-  const __m512bh words = _mm512_cvtne2ps_pbh(v.odd, v.even);
-  return reinterpret_cast<const __m512i&>(words);
-}
 // A quotient of two numbers of eight bits is a number of nine bits, half way between two of eight,
 // or at least 2^-17 of itself away from every such number: with 20 bits of it, found by a
 // reciprocal, it is rounded as the exact one.

@@ -133,6 +133,34 @@ TEST_P(EveryIsa, RoundsQuotientsHalfWayBetweenCodesAsADivisionDoes) {
   }
 }
 
+// Every mantissa of a value by every mantissa of a scale, from the largest code to below the
+// smallest; rows of huge, tiny, zero and not finite numbers between.
+TEST_P(EveryIsa, QuantizesToEightBitsAsADivisionDoes) {
+  constexpr std::int64_t kRows = 256, kExponents = 24, kColumns = 128 * kExponents;
+  std::vector<float> values(kRows * kColumns, 0.0f);
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    const float size = r % 8 == 1 ? 0x1p-110f : r % 8 == 2 ? 0x1p100f : 1.0f;
+    float* row = values.data() + r * kColumns;
+    const float top = static_cast<float>(128 + r / 2) * size;
+    for (std::int64_t c = 0; c < kColumns && r % 32 != 31; ++c) {
+      const float v = std::ldexp(static_cast<float>(128 + c % 128), -static_cast<int>(c / 128));
+      row[c] = std::min(v * size, top) * (c % 3 == 0 ? -1.0f : 1.0f);
+    }
+    row[kColumns - 1] = -0.0f;
+    row[kColumns / 2] = r % 2 == 0 ? top : -top;
+    if (r % 16 == 7) row[3] = r % 32 == 7 ? NAN : -INFINITY;
+  }
+  for (QType qtype :
+       {QType::int8, QType::float8_e4m3fn, QType::float8_e4m3fnuz, QType::float8_e5m2}) {
+    Sample expected(qtype, Dtype::bf16, kRows, kColumns, values),
+        found(qtype, Dtype::bf16, kRows, kColumns, values);
+    expected.quantize(scalar_kernels());
+    found.quantize(kernels());
+    EXPECT_TRUE(found.data == expected.data) << static_cast<int>(qtype);
+    EXPECT_EQ(found.scale, expected.scale);
+  }
+}
+
 TEST_P(EveryIsa, StoresZeroRowsAndNotANumberAsUpstreamDoes) {
   std::vector<float> values(3 * 40, 0.0f);
   values[40] = std::numeric_limits<float>::quiet_NaN();

@@ -1,5 +1,5 @@
-// Quantization of bfloat16 to 2 and 4 bits (AVX512-BF16): the same bits as quantize.inl's, 32
-// values at a time and without divisions. Rows with anything unusual go there.
+// Quantization of bfloat16 (AVX512-BF16): the same bits as quantize.inl's, 32 values at a time and
+// without divisions. Rows with anything unusual go there.
 #pragma once
 
 #include "cpu/bf16_words.inl"
@@ -27,6 +27,8 @@ inline std::int16_t folded(__m512i v, Fold&& fold) {
   return best;
 }
 
+inline bool has_quick_reciprocal(float scale) { return scale >= 0x1p-100f && scale <= 0x1p100f; }
+
 // What a row's codes are found with.
 struct QuickRow {
   const BFloat16* values;
@@ -51,7 +53,7 @@ inline bool fit_quick_row(const Matrix& m, const BFloat16* values, std::int64_t 
     if (end == kZero || end == kNegativeZero) return false;
   const AffineFit<BFloat16> fit(ordered_value(least), ordered_value(most), m.qtype);
   const float scale = to_float(fit.scale);
-  if (!(scale >= 0x1p-100f && scale <= 0x1p100f)) return false;
+  if (!has_quick_reciprocal(scale)) return false;
   static_cast<BFloat16*>(m.scale)[row] = fit.scale;
   static_cast<BFloat16*>(m.shift)[row] = fit.shift;
   *out = {values, to_float(fit.shift), 1.0f / scale};
@@ -67,24 +69,28 @@ inline __m512 quotient(__m512 v, __m512 reciprocal) {
       _mm512_and_si512(_mm512_add_epi32(bits, _mm512_set1_epi32(8)), _mm512_set1_epi32(~15)));
 }
 
-// Where the codes of 32 columns lie after the even and odd words were parted three times: the low
-// bytes of two registers' lanes.
-inline __m512i code_order() {
+// Where the codes of 32 columns lie after the even and odd words were parted and joined `times`
+// times, and parted: the low bytes of two registers' lanes.
+inline __m512i code_order(int times) {
   alignas(64) std::uint8_t order[64] = {};
   for (int column = 0; column < 32; ++column) {
-    const int word = column % 4 * 8 + column / 4;
+    int word = column;
+    for (int i = 0; i < times; ++i) word = word % 2 * 16 + word / 2;
     order[column] = static_cast<std::uint8_t>(word % 2 * 64 + word / 2 * 4);
   }
   return _mm512_load_si512(order);
 }
+
+// Added to a small number, its last bit is worth one.
+inline constexpr float kToInteger = 0x1.8p23f;
 
 // RNE(RN(RN(w + shift) / scale)) of a packed row's planes. Codes need no clamping: the largest is
 // at most (1 + 2^-7) times the greatest code.
 template <int kPlanes>
 inline void quick_codes(const QuickRow* rows, std::int64_t columns, std::uint8_t* out) {
   constexpr unsigned kBits = 8 / kPlanes;
-  const __m512 to_integer = _mm512_set1_ps(0x1.8p23f);  // its last bit is worth one
-  const __m512i order = code_order();
+  const __m512 to_integer = _mm512_set1_ps(kToInteger);
+  const __m512i order = code_order(2);
   __m512 shift[kPlanes], reciprocal[kPlanes];
   for (int p = 0; p < kPlanes; ++p) {
     shift[p] = _mm512_set1_ps(rows[p].shift);
@@ -129,11 +135,129 @@ inline void quick_quantize(const QuantizeArgs& a, std::int64_t begin, std::int64
   }
 }
 
+// The bits of the largest |x| of a row.
+inline std::uint16_t quick_absmax(const BFloat16* values, std::int64_t columns) {
+  const __m512i mask = _mm512_set1_epi16(0x7fff);
+  __m512i best = _mm512_setzero_si512(), best2 = best;
+  std::int64_t i = 0;
+  for (; i + 64 <= columns; i += 64) {
+    best = _mm512_max_epu16(best, _mm512_and_si512(_mm512_loadu_si512(values + i), mask));
+    best2 = _mm512_max_epu16(best2, _mm512_and_si512(_mm512_loadu_si512(values + i + 32), mask));
+  }
+  if (i < columns)
+    best = _mm512_max_epu16(best, _mm512_and_si512(_mm512_loadu_si512(values + i), mask));
+  const std::int16_t most =
+      folded(_mm512_max_epu16(best, best2), [](int a, int b) { return a > b; });
+  return static_cast<std::uint16_t>(most);
+}
+
+// codes(RN(w / scale)) for 32 values of a row after another; it gets their words as
+// rounded_words() leaves them, and gives bytes in the order of the values.
+template <class Codes>
+inline void quick_row_codes(const BFloat16* values, std::int64_t columns, float scale,
+                            std::uint8_t* out, Codes&& codes) {
+  const __m512 reciprocal = _mm512_set1_ps(1.0f / scale);
+  for (std::int64_t i = 0; i < columns; i += 32) {
+    const FloatPair w = float_pair(_mm512_loadu_si512(values + i));
+    const __m512i q = rounded_words({quotient(w.even, reciprocal), quotient(w.odd, reciprocal)});
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), codes(q));
+  }
+}
+
+class QuickInt8 {
+ public:
+  // No quotient is below -127.5, which becomes -128.
+  __m256i operator()(__m512i words) const {
+    const FloatPair q = float_pair(words);
+    return _mm512_castsi512_si256(_mm512_permutex2var_epi8(code(q.even), order_, code(q.odd)));
+  }
+
+ private:
+  __m512i code(__m512 q) const {
+    return _mm512_castps_si512(_mm512_add_ps(_mm512_min_ps(q, most_), to_integer_));
+  }
+  const __m512 most_ = _mm512_set1_ps(largest_value(QType::int8)),
+               to_integer_ = _mm512_set1_ps(kToInteger);
+  const __m512i order_ = code_order(1);
+};
+
+class QuickFloat8 {
+ public:
+  explicit QuickFloat8(QType qtype)
+      : format_(float8_format(qtype)),
+        most_(_mm512_set1_epi16(static_cast<short>(cpu::bits_of(format_.max) >> 16))),
+        least_normal_(_mm512_set1_epi16(static_cast<short>((128 - format_.bias) << 7))),
+        bias_and_half_(_mm512_set1_epi16(
+            static_cast<short>(((127 - format_.bias) << 7) - ((1 << (drop() - 1)) - 1)))) {}
+
+  __m256i operator()(__m512i words) const {
+    const __m512i magnitude =
+        _mm512_min_epu16(_mm512_and_si512(words, _mm512_set1_epi16(0x7fff)), most_);
+    const __mmask32 small = _mm512_cmplt_epu16_mask(magnitude, least_normal_);
+    if (_mm512_mask_test_epi16_mask(small, magnitude, magnitude)) return exactly(words);
+    const __m512i odd =
+        _mm512_and_si512(_mm512_srli_epi16(magnitude, drop()), _mm512_set1_epi16(1));
+    const __m512i code = _mm512_maskz_srli_epi16(
+        ~small, _mm512_sub_epi16(_mm512_add_epi16(magnitude, odd), bias_and_half_), drop());
+    const __m512i sign = _mm512_and_si512(_mm512_srli_epi16(words, 8), _mm512_set1_epi16(0x80));
+    return in_order(
+        _mm512_or_si512(code, format_.unsigned_zero ? _mm512_maskz_mov_epi16(~small, sign) : sign));
+  }
+
+ private:
+  unsigned drop() const { return static_cast<unsigned>(7 - format_.mantissa_bits); }
+  // Subnormal codes among them, which are rare.
+  [[gnu::noinline]] __m256i exactly(__m512i words) const {
+    const Floats lo = floats(-format_.max), hi = floats(format_.max);
+    const FloatPair q = float_pair(words);
+    const auto code = [&](__m512 v) {
+      return encode_float8(maximum(lo, minimum(hi, Floats{v})), format_).v;
+    };
+    return in_order(_mm512_or_si512(code(q.even), _mm512_slli_epi32(code(q.odd), 16)));
+  }
+  __m256i in_order(__m512i codes) const {
+    return _mm512_castsi512_si256(_mm512_permutexvar_epi8(order_, codes));
+  }
+  static __m512i byte_order() {  // of the words that rounded_words() gives
+    alignas(64) std::uint8_t order[64] = {};
+    for (int column = 0; column < 32; ++column)
+      order[column] = static_cast<std::uint8_t>(2 * (column % 2 * 16 + column / 2));
+    return _mm512_load_si512(order);
+  }
+
+  const Float8Format& format_;
+  const __m512i most_, least_normal_, bias_and_half_, order_ = byte_order();
+};
+
+inline void quick_symmetric(const QuantizeArgs& a, std::int64_t begin, std::int64_t end) {
+  const Matrix& m = a.matrix;
+  constexpr std::uint16_t kMostFinite = 0x7f7f;
+  const QuickInt8 int8;
+  const QuickFloat8 float8(m.qtype);
+  for (std::int64_t r = begin; r < end; ++r) {
+    const BFloat16* row = static_cast<const BFloat16*>(a.base) + r * m.columns;
+    std::uint8_t* out = m.data + r * m.columns;
+    const BFloat16 top{quick_absmax(row, m.columns)};
+    const auto stored = from_float<BFloat16>(to_float(top) / largest_value(m.qtype));
+    const float scale = to_float(stored);
+    if (top.bits > kMostFinite || !has_quick_reciprocal(scale)) {
+      quantize_symmetric<BFloat16>(a, r, r + 1);
+      continue;
+    }
+    static_cast<BFloat16*>(m.scale)[r] = stored;
+    if (m.qtype == QType::int8)
+      quick_row_codes(row, m.columns, scale, out, int8);
+    else
+      quick_row_codes(row, m.columns, scale, out, float8);
+  }
+}
+
 inline void bf16_quantize_rows(const QuantizeArgs& a, std::int64_t begin, std::int64_t end) {
   const Matrix& m = a.matrix;
-  if (!is_affine(m.qtype) || m.dtype != Dtype::bf16 || a.given_scale || m.integer_shift ||
-      !m.packed || m.columns % 32 != 0)
+  if (m.dtype != Dtype::bf16 || a.given_scale || m.columns % 32 != 0)
     return quantize_rows(a, begin, end);
+  if (!is_affine(m.qtype)) return quick_symmetric(a, begin, end);
+  if (m.integer_shift || !m.packed) return quantize_rows(a, begin, end);
   if (m.qtype == QType::int4)
     quick_quantize<2>(a, begin, end);
   else

@@ -1,85 +1,108 @@
 #include "host/load/read_buffers.hpp"
 
 #include <ATen/ops/from_blob.h>
+#include <sys/mman.h>
 
 #include <algorithm>
-#include <deque>
+#include <map>
 #include <mutex>
 
-#include "host/load/host_memory.hpp"
-
 namespace quanthost {
+namespace {
 
-class ReadBuffers::Shared {
+constexpr std::uint64_t kPageBytes = 4096, kHugePageBytes = std::uint64_t{2} << 20;
+
+std::uint64_t round_up(std::uint64_t bytes, std::uint64_t step) {
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
+class ReadBuffers::Range {
  public:
-  // Memory of this size that waits, or nothing after it was made room for.
-  at::Tensor take(std::uint64_t bytes, std::uint64_t most_bytes) {
-    std::deque<at::Tensor> freed;  // after the lock
+  explicit Range(std::uint64_t bytes) {
+    if (bytes == 0) return;
+    bytes = round_up(bytes, kHugePageBytes);
+    mapped_bytes_ = bytes + kHugePageBytes;
+    mapped_ = mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped_ == MAP_FAILED) return;
+    const auto address = reinterpret_cast<std::uintptr_t>(mapped_);
+    begin_ = static_cast<std::byte*>(mapped_) + (round_up(address, kHugePageBytes) - address);
+    madvise(begin_, bytes, MADV_HUGEPAGE);  // a kernel without huge pages only loses speed
+    bytes_ = bytes;
+    free_.emplace(0, bytes);
+  }
+  ~Range() {
+    if (bytes_ > 0) munmap(mapped_, mapped_bytes_);
+  }
+  Range(const Range&) = delete;
+  Range& operator=(const Range&) = delete;
+
+  std::uint64_t bytes() const { return bytes_; }
+
+  void* take(std::uint64_t bytes) {
     std::lock_guard lock(mutex_);
-    used_bytes_ += bytes;
-    const auto same = std::find_if(idle_.begin(), idle_.end(),
-                                   [&](const at::Tensor& t) { return t.nbytes() == bytes; });
-    if (same != idle_.end()) {
-      at::Tensor found = std::move(*same);
-      idle_.erase(same);
-      idle_bytes_ -= bytes;
-      return found;
+    const auto found =
+        std::find_if(free_.begin(), free_.end(), [&](const auto& f) { return f.second >= bytes; });
+    if (found == free_.end()) return nullptr;
+    const auto [offset, size] = *found;
+    free_.erase(found);
+    if (size > bytes) free_.emplace(offset + bytes, size - bytes);
+    return begin_ + offset;
+  }
+
+  void give_back(void* memory, std::uint64_t bytes) {
+    std::lock_guard lock(mutex_);
+    if (closed_) madvise(memory, bytes, MADV_DONTNEED);
+    auto offset = static_cast<std::uint64_t>(static_cast<std::byte*>(memory) - begin_);
+    auto after = free_.lower_bound(offset);
+    if (after != free_.end() && after->first == offset + bytes) {
+      bytes += after->second;
+      after = free_.erase(after);
     }
-    while (!idle_.empty() && used_bytes_ + idle_bytes_ > most_bytes) {  // the oldest first
-      idle_bytes_ -= idle_.front().nbytes();
-      freed.push_back(std::move(idle_.front()));
-      idle_.pop_front();
+    if (after != free_.begin()) {
+      const auto before = std::prev(after);
+      if (before->first + before->second == offset) {
+        before->second += bytes;
+        return;
+      }
     }
-    return {};
+    free_.emplace(offset, bytes);
   }
 
-  void give_back(at::Tensor memory) {
-    std::lock_guard lock(mutex_);
-    used_bytes_ -= memory.nbytes();
-    if (closed_) return;
-    idle_bytes_ += memory.nbytes();
-    idle_.push_back(std::move(memory));
-  }
-
-  void was_not_made(std::uint64_t bytes) {
-    std::lock_guard lock(mutex_);
-    used_bytes_ -= bytes;
-  }
-
+  // Pages that nobody uses are not kept from now on.
   void close() {
-    std::deque<at::Tensor> freed;
     std::lock_guard lock(mutex_);
     closed_ = true;
-    freed.swap(idle_);
+    for (const auto& [offset, bytes] : free_) madvise(begin_ + offset, bytes, MADV_DONTNEED);
   }
 
  private:
+  void* mapped_ = nullptr;
+  std::byte* begin_ = nullptr;
+  std::uint64_t mapped_bytes_ = 0, bytes_ = 0;
   std::mutex mutex_;
-  std::deque<at::Tensor> idle_;  // bytes, the longest waiting one first
-  std::uint64_t used_bytes_ = 0, idle_bytes_ = 0;
+  std::map<std::uint64_t, std::uint64_t> free_;  // offset and bytes; neighbours are joined
   bool closed_ = false;
 };
 
-ReadBuffers::ReadBuffers() : shared_(std::make_shared<Shared>()) {}
-ReadBuffers::~ReadBuffers() { shared_->close(); }
+ReadBuffers::ReadBuffers(std::uint64_t bytes) : range_(std::make_shared<Range>(bytes)) {}
+ReadBuffers::~ReadBuffers() { range_->close(); }
 
-at::Tensor ReadBuffers::take(at::IntArrayRef shape, at::ScalarType type, std::uint64_t most_bytes) {
-  const std::int64_t bytes =
-      c10::multiply_integers(shape) * static_cast<std::int64_t>(c10::elementSize(type));
-  const auto wanted = static_cast<std::uint64_t>(bytes);
-  if (wanted < kLargeTensorBytes) return empty_host_tensor(shape, type);
-  at::Tensor memory = shared_->take(wanted, most_bytes);
-  if (!memory.defined()) {
-    try {
-      memory = empty_host_tensor({bytes}, at::kByte);
-    } catch (...) {
-      shared_->was_not_made(wanted);
-      throw;
-    }
-  }
-  void* const data = memory.mutable_data_ptr();
+std::uint64_t ReadBuffers::bytes() const { return range_->bytes(); }
+
+std::shared_ptr<void> ReadBuffers::take(std::uint64_t bytes) {
+  bytes = round_up(std::max<std::uint64_t>(bytes, 1), kPageBytes);
+  void* const memory = range_->take(bytes);
+  if (!memory) return nullptr;
+  return {memory, [range = range_, bytes](void* used) { range->give_back(used, bytes); }};
+}
+
+at::Tensor tensor_in(std::shared_ptr<void> memory, at::IntArrayRef shape, at::ScalarType type) {
+  void* const data = memory.get();
   return at::from_blob(
-      data, shape, [shared = shared_, memory](void*) { shared->give_back(memory); },
+      data, shape, [memory = std::move(memory)](void*) mutable { memory.reset(); },
       at::TensorOptions().dtype(type));
 }
 

@@ -11,19 +11,24 @@ namespace quanthost {
 
 class ReadBuffers {
  public:
-  ReadBuffers();
-  ~ReadBuffers();  // tensors that are still in use keep their memory
+  // A range of addresses; its pages come when they are first used, the lowest ones first. Nothing
+  // can be taken where the system refuses it.
+  explicit ReadBuffers(std::uint64_t bytes);
+  ~ReadBuffers();  // what is still in use stays; all other pages go back to the system
   ReadBuffers(const ReadBuffers&) = delete;
   ReadBuffers& operator=(const ReadBuffers&) = delete;
 
-  // Uninitialized and contiguous; its memory comes back here with its last user. What waits here is
-  // freed before the memory in use and the waiting exceed `most_bytes`. Throws kMemory. [any
-  // thread]
-  at::Tensor take(at::IntArrayRef shape, at::ScalarType type, std::uint64_t most_bytes);
+  std::uint64_t bytes() const;
+  // A part of the range that nobody uses, aligned to 4096 bytes; nothing where there is none of
+  // this size. Comes back with its last owner. [any thread]
+  std::shared_ptr<void> take(std::uint64_t bytes);
 
  private:
-  class Shared;  // outlives this where a tensor does
-  std::shared_ptr<Shared> shared_;
+  class Range;  // outlives this where a part is in use
+  std::shared_ptr<Range> range_;
 };
+
+// Uninitialized and contiguous; owns the memory.
+at::Tensor tensor_in(std::shared_ptr<void> memory, at::IntArrayRef shape, at::ScalarType type);
 
 }  // namespace quanthost

@@ -35,6 +35,21 @@ void read_into(const ReadJob& job, const at::Tensor& out, std::uint64_t offset) 
                    offset_of(job) + offset);
 }
 
+// Small tensors are LibTorch's.
+bool passes_through(const ReadJob& job) { return job.passes && job.bytes() >= kLargeTensorBytes; }
+
+// Room for a few jobs, so that some are read while one is used.
+std::uint64_t buffer_bytes(const std::vector<ReadJob>& jobs, const StreamLimits& limits) {
+  constexpr std::uint64_t kAtLeast = std::uint64_t{128} << 20;
+  std::uint64_t largest = 0, all = 0;
+  for (const ReadJob& job : jobs) {
+    if (!passes_through(job)) continue;
+    largest = std::max(largest, job.bytes());
+    all += job.bytes();
+  }
+  return std::min({all, std::max(limits.queue_bytes, largest), std::max(kAtLeast, 3 * largest)});
+}
+
 void read_converted(const ReadJob& job, at::ScalarType stored, const at::Tensor& value) {
   const at::Tensor flat = value.view({-1});
   const at::Tensor buffer = at::empty({std::min(kConvertedAtOnce, flat.numel())}, stored);
@@ -43,6 +58,18 @@ void read_converted(const ReadJob& job, at::ScalarType stored, const at::Tensor&
     read_into(job, part, static_cast<std::uint64_t>(begin) * c10::elementSize(stored));
     flat.narrow(0, begin, part.numel()).copy_(part);
   }
+}
+
+at::Tensor read_job(const ReadJob& job, std::shared_ptr<void> memory) {
+  const at::ScalarType stored = to_scalar_type(job.stored->dtype());
+  const at::ScalarType type = job.cast.value_or(stored);
+  at::Tensor value = memory ? tensor_in(std::move(memory), shape_of(job), type)
+                            : empty_host_tensor(shape_of(job), type);
+  if (type == stored)
+    read_into(job, value, 0);
+  else
+    read_converted(job, stored, value);
+  return value;
 }
 
 }  // namespace
@@ -88,6 +115,7 @@ TensorStream::TensorStream(std::vector<ReadJob> jobs, StreamLimits limits,
       limits_(limits),
       cancel_(cancel),
       trace_(trace),
+      buffers_(buffer_bytes(jobs_, limits_)),
       slots_(jobs_.size()) {
   const std::size_t count = std::min<std::size_t>(std::max(1u, limits_.readers), jobs_.size());
   for (std::size_t i = 0; i < count; ++i) readers_.emplace_back([this] { read_jobs(); });
@@ -108,36 +136,34 @@ std::uint64_t TensorStream::largest_bytes() const {
   return largest;
 }
 
+// Called with the lock. Memory that is read into again is waited for as long as anything is in
+// flight, whose consumption may free it.
+bool TensorStream::fits(const ReadJob& job, std::shared_ptr<void>& memory) {
+  const std::uint64_t bytes = job.bytes();
+  if (in_flight_ > 0 && in_flight_ + bytes > limits_.queue_bytes) return false;
+  if (!passes_through(job) || bytes > buffers_.bytes()) return true;
+  memory = buffers_.take(bytes);
+  return memory || in_flight_ == 0;
+}
+
 std::optional<TensorStream::Claim> TensorStream::claim() {
   std::unique_lock lock(mutex_);
-  const auto fits = [&] {
-    return in_flight_ == 0 || in_flight_ + jobs_[next_read_].bytes() <= limits_.queue_bytes;
-  };
-  changed_.wait(lock, [&] { return stopping_ || next_read_ == jobs_.size() || fits(); });
+  std::shared_ptr<void> memory;
+  changed_.wait(lock, [&] {
+    return stopping_ || next_read_ == jobs_.size() || fits(jobs_[next_read_], memory);
+  });
   if (stopping_ || next_read_ == jobs_.size() || (cancel_ && cancel_->cancelled()))
     return std::nullopt;
   in_flight_ += jobs_[next_read_].bytes();
   peak_bytes_ = std::max(peak_bytes_, in_flight_);
-  return Claim{next_read_++, peak_bytes_};
-}
-
-at::Tensor TensorStream::read_job(const ReadJob& job, std::uint64_t most_bytes) {
-  const at::ScalarType stored = to_scalar_type(job.stored->dtype());
-  const at::ScalarType type = job.cast.value_or(stored);
-  at::Tensor value = job.passes ? buffers_.take(shape_of(job), type, most_bytes)
-                                : empty_host_tensor(shape_of(job), type);
-  if (type == stored)
-    read_into(job, value, 0);
-  else
-    read_converted(job, stored, value);
-  return value;
+  return Claim{next_read_++, std::move(memory)};
 }
 
 void TensorStream::read_jobs() {
   const c10::NoGradGuard no_gradients;
   at::get_num_threads();   // LibTorch sets up a thread at its first question, so ask before
   omp_set_num_threads(1);  // of this thread alone: the readers are the parallelism
-  while (const auto claimed = claim()) {
+  while (auto claimed = claim()) {
     Slot result;
     const ReadJob& job = jobs_[claimed->index];
     try {
@@ -146,7 +172,7 @@ void TensorStream::read_jobs() {
                               {"bytes", job.stored_bytes()},
                               {"converted", job.cast.has_value()}});
       if (job.row_begin == 0) job.stored->will_need();  // cold files come in larger reads
-      result.value = read_job(job, claimed->peak_in_flight);
+      result.value = read_job(job, std::move(claimed->memory));
     } catch (const Error& e) {
       result.error =
           std::make_exception_ptr(e.within(fmt::format("tensor {}", job.stored->name())));

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -78,12 +79,12 @@ class TensorStream {
 
   struct Claim {
     std::size_t index;             // of the job
-    std::uint64_t peak_in_flight;  // bytes, this job's included
+    std::shared_ptr<void> memory;  // that it is read into; nothing: its own
   };
 
   void read_jobs();
   std::optional<Claim> claim();  // the next job to read, once its bytes fit
-  at::Tensor read_job(const ReadJob& job, std::uint64_t most_bytes);
+  bool fits(const ReadJob& job, std::shared_ptr<void>& memory);
 
   const std::vector<ReadJob> jobs_;
   const StreamLimits limits_;

@@ -3,54 +3,72 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
-#include "host/load/host_memory.hpp"
+#include <cstring>
 
 namespace quanthost {
 namespace {
 
-constexpr std::int64_t kLarge = static_cast<std::int64_t>(kLargeTensorBytes);
-constexpr std::uint64_t kPlenty = std::uint64_t{64} << 20;
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 
-bool mapped(void* page) { return msync(page, 4096, MS_ASYNC) == 0; }
+bool mapped(const void* page) { return msync(const_cast<void*>(page), 4096, MS_ASYNC) == 0; }
 
-TEST(ReadBuffers, FillsTheMemoryOfATensorThatIsGoneAgain) {
-  ReadBuffers buffers;
-  at::Tensor first = buffers.take({2, kLarge}, at::kByte, kPlenty);
+bool resident(void* page) {
+  unsigned char in_memory = 0;
+  return mincore(page, 4096, &in_memory) == 0 && (in_memory & 1) != 0;
+}
+
+TEST(ReadBuffers, FillTheMemoryOfATensorThatIsGoneAgain) {
+  ReadBuffers buffers(8 * kMiB);
+  at::Tensor first = tensor_in(buffers.take(2 * kMiB), {2, kMiB}, at::kByte);
   void* const memory = first.mutable_data_ptr();
   at::Tensor view = first[1];
   first.reset();
-  at::Tensor other = buffers.take({2, kLarge}, at::kByte, kPlenty);
-  EXPECT_NE(other.mutable_data_ptr(), memory) << "a view still uses it";
+  const auto other = buffers.take(2 * kMiB);
+  EXPECT_NE(other.get(), memory) << "a view still uses it";
   view.reset();
-  const at::Tensor again = buffers.take({kLarge / 2, 2}, at::kBFloat16, kPlenty);
+  const at::Tensor again = tensor_in(buffers.take(kMiB), {kMiB / 2}, at::kBFloat16);
   EXPECT_EQ(again.mutable_data_ptr(), memory);
-  EXPECT_EQ(again.sizes(), at::IntArrayRef({kLarge / 2, 2}));
+  EXPECT_EQ(again.sizes(), at::IntArrayRef({kMiB / 2}));
   EXPECT_EQ(again.scalar_type(), at::kBFloat16);
 }
 
-TEST(ReadBuffers, FreesWhatWaitsBeforeThereIsMoreThanAllowed) {
-  ReadBuffers buffers;
-  void* const old = buffers.take({2 * kLarge}, at::kByte, kPlenty).mutable_data_ptr();
-  void* const newer = buffers.take({3 * kLarge}, at::kByte, kPlenty).mutable_data_ptr();
-  EXPECT_TRUE(mapped(old)) << "waits";
-  at::Tensor used = buffers.take({4 * kLarge}, at::kByte, 7 * kLargeTensorBytes);
-  EXPECT_FALSE(mapped(old)) << "waited longest";
-  EXPECT_TRUE(mapped(newer)) << "fits beside what is used";
-  at::Tensor more = buffers.take({kLarge}, at::kByte, 7 * kLargeTensorBytes);
-  EXPECT_FALSE(mapped(newer));
+TEST(ReadBuffers, GiveWhatNobodyUsesWhateverItsPartsWereBefore) {
+  ReadBuffers buffers(8 * kMiB);
+  auto a = buffers.take(3 * kMiB), b = buffers.take(2 * kMiB), c = buffers.take(3 * kMiB - 1);
+  ASSERT_TRUE(a && b && c);
+  EXPECT_EQ(buffers.take(1), nullptr) << "all is in use";
+  void* const begin = a.get();
+  a.reset();
+  c.reset();
+  EXPECT_EQ(buffers.take(4 * kMiB), nullptr) << "no part is as large";
+  b.reset();
+  const auto all = buffers.take(8 * kMiB);
+  EXPECT_EQ(all.get(), begin);
+  EXPECT_EQ(buffers.take(8 * kMiB + 1), nullptr);
+  EXPECT_EQ(buffers.bytes(), 8 * kMiB);
 }
 
-TEST(ReadBuffers, LeaveTensorsInUseTheirMemory) {
-  at::Tensor tensor;
-  void* memory = nullptr;
+TEST(ReadBuffers, LeaveWhatIsInUseItsMemoryAndGiveTheRestBack) {
+  std::shared_ptr<void> kept;
+  void* gone = nullptr;
   {
-    ReadBuffers buffers;
-    tensor = buffers.take({kLarge}, at::kByte, kPlenty);
-    memory = tensor.mutable_data_ptr();
+    ReadBuffers buffers(8 * kMiB);
+    auto passing = buffers.take(2 * kMiB);
+    kept = buffers.take(2 * kMiB);
+    gone = passing.get();
+    std::memset(gone, 1, 2 * kMiB);
+    std::memset(kept.get(), 1, 2 * kMiB);
   }
-  EXPECT_TRUE(mapped(memory));
-  tensor.reset();
+  EXPECT_FALSE(resident(gone));
+  EXPECT_TRUE(resident(kept.get()));
+  const void* const memory = kept.get();
+  kept.reset();
   EXPECT_FALSE(mapped(memory));
+}
+
+TEST(ReadBuffers, OfNoBytesHaveNothingToGive) {
+  ReadBuffers buffers(0);
+  EXPECT_EQ(buffers.take(1), nullptr);
 }
 
 }  // namespace

@@ -8,8 +8,6 @@ namespace gpu = quanthost::gpu;
 namespace proof {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kGroup = 32;
 constexpr int kTile = kThreads * 4;  // one 16-byte copy a thread
 constexpr int kStages = 3;
 constexpr unsigned kMaxBlocks = 4;

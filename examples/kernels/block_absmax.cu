@@ -8,9 +8,6 @@ namespace gpu = quanthost::gpu;
 namespace proof {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kGroup = 32;
-
 // One thread block a quantization block. Groups of 32 lanes, not warps, so that the text is the
 // same for any warp size.
 QH_KERNEL void absmax_of_blocks(const float* values, float* absmax, int count, int block) {

@@ -8,7 +8,6 @@ namespace gpu = quanthost::gpu;
 namespace proof {
 namespace {
 
-constexpr int kThreads = 256;
 constexpr int kBins = 256;
 constexpr unsigned kBlocks = 8;
 

@@ -9,6 +9,9 @@ namespace proof {
 
 using quanthost::gpu::Stream;
 
+constexpr int kThreads = 256;  // of a block, except where a kernel has its own number
+constexpr int kGroup = 32;     // lanes that exchange values, whatever the warp
+
 void vector_add(Stream stream, const float* left, const float* right, float* sum,
                 std::int32_t count);
 void block_absmax(Stream stream, const float* values, float* absmax, std::int32_t count,

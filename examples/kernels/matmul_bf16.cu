@@ -11,7 +11,7 @@ using gpu::bf16_t;
 using Layout = gpu::MmaLayout;
 using Pair = gpu::Vec<bf16_t, 2>;
 
-constexpr int kThreads = 128;
+constexpr int kMmaThreads = 128;
 constexpr int kTileColumns = 64;   // of one thread block, which owns 16 rows
 constexpr int kStep = 32;          // along k, staged in shared memory at once
 constexpr int kPitch = kStep + 8;  // padded, so that neighbouring rows start in different banks
@@ -21,7 +21,7 @@ constexpr int kPitch = kStep + 8;  // padded, so that neighbouring rows start in
 QH_DEVICE void stage(const gpu::SharedArray<bf16_t>& tile, const bf16_t* matrix, int first,
                      int rows, int count, int k0, int k) {
   const int pairs = rows * kStep / 2;
-  for (int i = gpu::thread_in_block(); i < pairs; i += kThreads) {
+  for (int i = gpu::thread_in_block(); i < pairs; i += kMmaThreads) {
     const int row = i / (kStep / 2);
     const int column = i % (kStep / 2) * 2;
     const bool inside = first + row < count && k0 + column < k;
@@ -84,7 +84,7 @@ void matmul_bf16(Stream stream, const std::uint16_t* left, const std::uint16_t* 
   if (m <= 0 || n <= 0) return;
   const gpu::Size3 grid(static_cast<unsigned>((n + kTileColumns - 1) / kTileColumns),
                         static_cast<unsigned>((m + Layout::kRows - 1) / Layout::kRows));
-  gpu::launch(stream, {grid, kThreads}, multiply, reinterpret_cast<const bf16_t*>(left),
+  gpu::launch(stream, {grid, kMmaThreads}, multiply, reinterpret_cast<const bf16_t*>(left),
               reinterpret_cast<const bf16_t*>(right), product, m, n, k);
 }
 

@@ -8,7 +8,6 @@ namespace proof {
 namespace {
 
 using Float4 = gpu::Vec<float, 4>;
-constexpr int kThreads = 256;
 
 QH_KERNEL void add(const float* left, const float* right, float* sum, int count) {
   const int first = gpu::global_index() * 4;

@@ -4,7 +4,7 @@
 namespace quanthost::cli {
 namespace {
 
-std::string joined(const std::vector<std::string>& values) {
+std::string as_text(const std::vector<std::string>& values) {
   std::string out;
   for (const std::string& value : values) out += (out.empty() ? "" : ", ") + value;
   return out;
@@ -31,12 +31,12 @@ int show_settings(Session& session) {
   for (const SettingSpec& spec : setting_specs()) {
     const SettingValue value = effective(session, spec);
     list.push_back({{"key", spec.key},
-                    {"value", joined(value.values)},
+                    {"value", as_text(value.values)},
                     {"from", value.origin},
                     {"option", fmt::format("--{}", spec.option)},
                     {"variable", spec.variable},
                     {"help", spec.help}});
-    rows.push_back({spec.key, joined(value.values).empty() ? "-" : joined(value.values),
+    rows.push_back({spec.key, as_text(value.values).empty() ? "-" : as_text(value.values),
                     value.origin == "default" ? session.dim(value.origin) : value.origin});
   }
   if (session.json()) {

@@ -5,7 +5,7 @@
 namespace quanthost::report {
 namespace {
 
-std::string megabytes(double bytes) { return fmt::format("{:.1f} MB", bytes / 1e6); }
+std::string in_megabytes(double bytes) { return fmt::format("{:.1f} MB", bytes / 1e6); }
 
 double number(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -56,10 +56,10 @@ void add_load(RunData& data, const Json& document) {
   add_fact(data, "Method", method.empty() ? "none" : method);
   add_fact(data, "Element type", text(document, "dtype"));
   const double read = number(document, "bytes_read");
-  add_fact(data, "Read", read > 0 ? megabytes(read) : "nothing: mapped where it lies");
-  add_fact(data, "Model in memory", megabytes(number(document, "model_bytes")));
+  add_fact(data, "Read", read > 0 ? in_megabytes(read) : "nothing: mapped where it lies");
+  add_fact(data, "Model in memory", in_megabytes(number(document, "model_bytes")));
   add_fact(data, "Load time", fmt::format("{:.3f} s", number(document, "seconds")));
-  add_fact(data, "Peak memory of the process", megabytes(number(document, "peak_rss_bytes")));
+  add_fact(data, "Peak memory of the process", in_megabytes(number(document, "peak_rss_bytes")));
   add_layers(data, document);
 }
 
@@ -169,7 +169,7 @@ void add_model(RunData& data, const CheckpointDescription& description) {
   if (first) add_fact(data, "Architecture", description.architecture);
   add_fact(data, "Method", description.quant_method);
   add_fact(data, first ? "On disk" : "On disk now",
-           megabytes(static_cast<double>(description.bytes)));
+           in_megabytes(static_cast<double>(description.bytes)));
   if (first) {
     for (const std::string& name : order) data.layers.push_back({name, "", 0, bytes[name], false});
     return;

@@ -135,7 +135,7 @@ std::unique_ptr<Decoder> read_bpe_decoder(const Fields& fields) {
   });
 }
 
-std::unique_ptr<Decoder> read_replace(const Fields& fields) {
+std::unique_ptr<Decoder> read_replace_decoder(const Fields& fields) {
   return each([pattern = read_pattern(fields), content = fields.string("content")](
                   std::string& token, std::size_t, std::size_t) {
     std::string result;
@@ -184,7 +184,7 @@ std::unique_ptr<Decoder> read_decoder(const Fields& fields) {
   if (type == "Metaspace") return read_metaspace(fields);
   if (type == "WordPiece") return read_wordpiece_decoder(fields);
   if (type == "BPEDecoder") return read_bpe_decoder(fields);
-  if (type == "Replace") return read_replace(fields);
+  if (type == "Replace") return read_replace_decoder(fields);
   if (type == "Strip") return read_strip(fields);
   throw Error(ErrorKind::kNotImplemented,
               fmt::format("{}: the decoder type {:?} is not known", fields.where(), type),

@@ -118,7 +118,7 @@ std::unique_ptr<Normalizer> unicode_form(NormalizationForm form) {
   return simple([form](std::string& text) { text = to_form(text, form); });
 }
 
-std::unique_ptr<Normalizer> read_replace(const Fields& fields) {
+std::unique_ptr<Normalizer> read_replace_normalizer(const Fields& fields) {
   std::string content = fields.string("content");
   const Fields pattern = fields.object("pattern");
   if (pattern.has("String") && !pattern.string("String").empty()) {
@@ -146,7 +146,7 @@ std::unique_ptr<Normalizer> read_normalizer(const Fields& fields) {
   if (type == "ByteLevel") return simple(to_byte_characters);
   if (type == "BertNormalizer") return read_bert_normalizer(fields);
   if (type == "Precompiled") return read_precompiled_charsmap(fields);
-  if (type == "Replace") return read_replace(fields);
+  if (type == "Replace") return read_replace_normalizer(fields);
   if (type == "Strip") {
     return simple([left = fields.boolean("strip_left", true),
                    right = fields.boolean("strip_right", true)](std::string& text) {

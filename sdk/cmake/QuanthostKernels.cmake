@@ -2,13 +2,15 @@
 # SDK; works in-tree and out of tree.
 #
 #   quanthost_add_kernels(<target> SOURCES a.cu… b.cpp… [TARGETS cuda hip emulated] [MANIFEST plugin.yaml.in]
-#                         [INCLUDE_DIRECTORIES d…] [DEFINITIONS X=1…] [VERSION_SCRIPT exports.map] [OUTPUT_DIRECTORY d])
+#                         [INCLUDE_DIRECTORIES d…] [DEFINITIONS X=1…] [VERSION_SCRIPT exports.map] [OUTPUT_DIRECTORY d] [TOGETHER])
 #
 # Builds <target>_cuda.so, <target>_hip.so and <target>_emulated.so, and says which it leaves out for want of a compiler.
 # Sources that end in .cu include <quanthost/kernel.hpp> and are compiled by nvcc, by hipcc, and by the C++ compiler; all
 # others are compiled by the C++ compiler for each library, with QH_KERNEL_TARGET="cuda" and so on defined.
 # MANIFEST makes the libraries plugins, whose one exported symbol is the plugin entry: @QH_KERNEL_TARGET@ in it becomes cuda,
 # hip or emulated, and @QH_KERNEL_ENVIRONMENT@ what the target needs of the machine, e.g. {cuda: ">=13.0"}. Otherwise everything is hidden that a source does not mark visible.
+# TOGETHER compiles the .cu files as one: each costs two to three seconds for its headers alone. Their names have to differ,
+# anonymous namespaces included.
 #
 # For all three a product and a sum are fused only where a source says fmaf: the same formula gives the same bits.
 #
@@ -58,6 +60,21 @@ function(_quanthost_emulator_library)
                                                                          Boost::headers)
   set_target_properties(quanthost_emulator PROPERTIES
     POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+endfunction()
+
+# Writes one source that includes all of <sources>; sets <out> to it. In depend mode ccache compares it as it stands, so it is to be
+# the same text in every checkout; the emulator's faults name whole paths.
+function(_quanthost_join_kernels target kind sources out)
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/${target}.dir)
+  set(text "")
+  foreach(source ${sources})
+    if(NOT kind STREQUAL "emulated")
+      file(RELATIVE_PATH source ${folder} ${source})
+    endif()
+    string(APPEND text "#include \"${source}\"\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${folder}/${target}.cu CONTENT "${text}" @ONLY)
+  set(${out} ${folder}/${target}.cu PARENT_SCOPE)
 endfunction()
 
 # Compiles each source with <command…>, writing an object and its dependencies; sets <out> to the objects.
@@ -150,7 +167,7 @@ function(_quanthost_kernel_environment kind compiler out)
 endfunction()
 
 function(_quanthost_kernel_library target kind compiler)
-  cmake_parse_arguments(L "" "MANIFEST;VERSION_SCRIPT;OUTPUT_DIRECTORY" "SOURCES;DEFINITIONS;INCLUDE_DIRECTORIES" ${ARGN})
+  cmake_parse_arguments(L "TOGETHER" "MANIFEST;VERSION_SCRIPT;OUTPUT_DIRECTORY" "SOURCES;DEFINITIONS;INCLUDE_DIRECTORIES" ${ARGN})
   set(kernels "")
   set(others "")
   foreach(source ${L_SOURCES})
@@ -162,6 +179,9 @@ function(_quanthost_kernel_library target kind compiler)
     endif()
   endforeach()
   list(APPEND L_INCLUDE_DIRECTORIES ${CMAKE_CURRENT_SOURCE_DIR})
+  if(L_TOGETHER)
+    _quanthost_join_kernels(${target} ${kind} "${kernels}" kernels)
+  endif()
 
   add_library(${target} MODULE ${others})
   set_target_properties(${target} PROPERTIES
@@ -195,7 +215,7 @@ function(_quanthost_kernel_library target kind compiler)
 endfunction()
 
 function(quanthost_add_kernels target)
-  cmake_parse_arguments(K "" "MANIFEST;VERSION_SCRIPT;OUTPUT_DIRECTORY"
+  cmake_parse_arguments(K "TOGETHER" "MANIFEST;VERSION_SCRIPT;OUTPUT_DIRECTORY"
                         "SOURCES;TARGETS;DEFINITIONS;INCLUDE_DIRECTORIES" ${ARGN})
   if(NOT K_SOURCES OR K_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "quanthost_add_kernels(${target}): needs SOURCES; does not know \"${K_UNPARSED_ARGUMENTS}\"")
@@ -212,6 +232,9 @@ function(quanthost_add_kernels target)
       list(APPEND arguments ${option} ${K_${option}})
     endif()
   endforeach()
+  if(K_TOGETHER)
+    list(APPEND arguments TOGETHER)
+  endif()
   foreach(kind ${K_TARGETS})
     if(kind STREQUAL "cuda")
       _quanthost_kernel_compiler(CUDA nvcc compiler)

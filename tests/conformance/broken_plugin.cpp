@@ -1,9 +1,13 @@
-// A quantizer that keeps weights as they are, and breaks the one rule that a FAULT_ definition
-// names.
+// A quantizer that keeps weights as they are, and breaks the one rule that broken_fault.cpp.in
+// names. Compiled once for all faults.
 #include <csignal>
 #include <quanthost/plugin.hpp>
 
+extern const char* const kFault;
+
 namespace {
+
+bool breaks(std::string_view rule) { return rule == kFault; }
 
 class KeptLinear final : public qh::Module {
  public:
@@ -21,9 +25,7 @@ class KeptLinear final : public qh::Module {
   }
   void set_param(const qh::Exec& exec, std::string_view name, qh::Tensor value) override {
     if (name != "weight" && name != "bias") {
-#ifdef FAULT_no_error_text
-      throw qh::HostFailure(QH_ERR_KEY);
-#endif
+      if (breaks("no_error_text")) throw qh::HostFailure(QH_ERR_KEY);
       throw no_param(name);
     }
     const std::vector<std::int64_t> expected =
@@ -32,16 +34,13 @@ class KeptLinear final : public qh::Module {
       throw qh::Error(QH_ERR_VALUE, "the shape does not fit the layer");
     qh::Tensor& slot = name == "weight" ? weight_ : bias_;
     slot = exec.converted(std::move(value), qh::kBfloat16);
-#ifdef FAULT_leaks_tensors
-    static_cast<void>(exec.share(slot).release());
-#endif
+    if (breaks("leaks_tensors")) static_cast<void>(exec.share(slot).release());
   }
   void forward(const qh::Exec& exec, const qh_tensor* inputs, std::uint32_t,
                qh::TensorView output) override {
     if (!loaded()) throw qh::Error(QH_ERR_RUNTIME, "the layer is not loaded yet");
-#ifdef FAULT_crashes_in_forward
-    std::raise(SIGKILL);  // a death that sanitizers do not turn into an exit code
-#endif
+    // A death that sanitizers do not turn into an exit code.
+    if (breaks("crashes_in_forward")) std::raise(SIGKILL);
     const qh::Tensor x = to_float(exec, *inputs), w = to_float(exec, *weight_.abi());
     const qh::Tensor b = bias_ ? to_float(exec, *bias_.abi()) : qh::Tensor();
     const qh::Tensor y = exec.allocate(qh::kFloat32, output.shape());
@@ -50,9 +49,7 @@ class KeptLinear final : public qh::Module {
         float sum = b ? b.data<float>()[o] : 0;
         for (std::int64_t i = 0; i < in_; ++i)
           sum += x.data<float>()[t * in_ + i] * w.data<float>()[o * in_ + i];
-#ifdef FAULT_wrong_forward
-        sum += o == out_ - 1 ? 1.0f : 0.0f;
-#endif
+        if (o == out_ - 1 && breaks("wrong_forward")) sum += 1.0f;
         y.data<float>()[t * out_ + o] = sum;
       }
     exec.copy(y.abi(), output.abi());
@@ -110,11 +107,7 @@ class BrokenPlugin final : public qh::Plugin {
  public:
   using qh::Plugin::Plugin;
   std::vector<qh::QuantizerEntry> quantizers() const override {
-#ifdef FAULT_other_id
-    const char* method = "another";
-#else
-    const char* method = "broken";
-#endif
+    const char* method = breaks("other_id") ? "another" : "broken";
     return {
         {method, 0,
          [](const qh::Host& host, const qh_create_args& args) -> std::unique_ptr<qh::Quantizer> {
@@ -125,16 +118,9 @@ class BrokenPlugin final : public qh::Plugin {
 
 }  // namespace
 
-#ifdef FAULT_extra_symbol
-extern "C" __attribute__((visibility("default"))) int broken_plugin_extra() { return 1; }
-#endif
-
-#ifdef FAULT_writes_past_accept
 extern "C" __attribute__((visibility("default"))) qh_status qh_plugin_entry_v1(
     const qh_offer* offer, qh_accept* accept) {
-  accept->struct_size = sizeof(qh_accept);  // as if the host had room for everything
+  // As if the host had room for everything.
+  if (breaks("writes_past_accept")) accept->struct_size = sizeof(qh_accept);
   return ::qh::detail::enter<BrokenPlugin>(offer, accept);
 }
-#else
-QH_PLUGIN(BrokenPlugin)
-#endif

@@ -9,8 +9,6 @@ namespace {
 using gpu::bf16_t;
 using gpu::half_t;
 
-constexpr int kThreads = 256;
-constexpr int kLanes = 32;
 constexpr int kGroups = kThreads / kLanes;
 
 QH_DEVICE int lane_of_group() { return gpu::thread_in_block() % kLanes; }

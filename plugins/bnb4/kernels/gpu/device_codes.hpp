@@ -8,6 +8,9 @@
 namespace quanthost::bnb4::gpu_kernels {
 namespace {
 
+constexpr int kThreads = 256;  // of a block
+constexpr int kLanes = 32;     // that share a block of the weight, or a row
+
 struct CodeTable {
   float value[16];
 };

@@ -9,8 +9,6 @@ namespace {
 using gpu::bf16_t;
 using gpu::half_t;
 
-constexpr int kThreads = 256;
-constexpr int kLanes = 32;
 constexpr int kRowsOfBlock = kThreads / kLanes;
 constexpr int kBatchOfGroup = 4;
 

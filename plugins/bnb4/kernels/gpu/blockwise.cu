@@ -16,10 +16,6 @@ QH_DEVICE int64_t group_of_grid() {
   return static_cast<int64_t>(gpu::block_index().x) * kGroups + gpu::thread_in_block() / kLanes;
 }
 
-unsigned blocks_for(int64_t items, int64_t items_of_block) {
-  return static_cast<unsigned>((items + items_of_block - 1) / items_of_block);
-}
-
 // One group a quantization block: its maximum, then two codes a lane and step.
 template <class T>
 QH_KERNEL void quantize_blocks(const T* source, int64_t count, int64_t blocksize, Decision decision,

@@ -11,6 +11,10 @@ namespace {
 constexpr int kThreads = 256;  // of a block
 constexpr int kLanes = 32;     // that share a block of the weight, or a row
 
+inline unsigned blocks_for(int64_t items, int64_t items_of_block) {
+  return static_cast<unsigned>((items + items_of_block - 1) / items_of_block);
+}
+
 struct CodeTable {
   float value[16];
 };

@@ -177,10 +177,6 @@ QH_KERNEL void multiply_transposed(Weight weight, CodeTable codes, const void* g
   }
 }
 
-unsigned blocks_for(int64_t items, int64_t items_of_block) {
-  return static_cast<unsigned>((items + items_of_block - 1) / items_of_block);
-}
-
 // The grid's second dimension is limited: long batches go in several launches.
 constexpr int64_t kMaxGridRows = 32768;
 

@@ -33,7 +33,7 @@ function(quanthost_add_test name)
   add_executable(${name} ${T_SOURCES})
   list(LENGTH T_SOURCES _count)
   if(_count GREATER 1)
-    quanthost_compile_together(${name} 10)
+    quanthost_compile_together(${name} 8)
     # Joined files are included by their whole paths, and GoogleTest writes down where each test stands: without this, another
     # checkout would compile them again.
     target_compile_options(${name} PRIVATE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)

@@ -21,7 +21,7 @@ TEST(Utf8, AcceptsTheFirstAndLastCharacterOfEveryLength) {
 TEST(Utf8, RefusesOverlongFormsSurrogatesAndWhatIsBeyondUnicode) {
   for (const char* bytes : {"\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80",
                             "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80"}) {
-    EXPECT_EQ(first_invalid_utf8("ok"s + bytes), 2u) << testing::PrintToString(bytes);
+    EXPECT_EQ(first_invalid_utf8("ok"s + bytes), 2u) << ::testing::PrintToString(bytes);
   }
 }
 

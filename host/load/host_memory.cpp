@@ -10,11 +10,6 @@
 #include "host/base/error.hpp"
 
 namespace quanthost {
-namespace {
-
-constexpr std::size_t kPageBytes = 4096;
-
-}  // namespace
 
 at::Tensor empty_host_tensor(at::IntArrayRef shape, at::ScalarType type) {
   const std::size_t bytes =

@@ -6,6 +6,8 @@
 
 namespace quanthost {
 
+inline constexpr std::size_t kPageBytes = 4096;
+
 // Smaller tensors come from LibTorch's allocator.
 inline constexpr std::size_t kLargeTensorBytes = std::size_t{1} << 20;
 

@@ -7,10 +7,12 @@
 #include <map>
 #include <mutex>
 
+#include "host/load/host_memory.hpp"
+
 namespace quanthost {
 namespace {
 
-constexpr std::uint64_t kPageBytes = 4096, kHugePageBytes = std::uint64_t{2} << 20;
+constexpr std::uint64_t kHugePageBytes = std::uint64_t{2} << 20;
 
 std::uint64_t round_up(std::uint64_t bytes, std::uint64_t step) {
   return (bytes + step - 1) / step * step;

@@ -286,7 +286,15 @@ class Interrupted(Place):
         return out
 
     def test_while_it_generates(self):
-        self.interrupted("run", str(BUILD / "tests/api/tiny_model"), "-p", "hello", "-n", "60000", "--greedy", wait_for=3)
+        # A model without an end of its own, and more tokens than a pipe holds: nobody reads them before the signal.
+        model = self.root / "model"
+        model.mkdir()
+        for file in (BUILD / "tests/api/tiny_model").iterdir():
+            if file.name != "generation_config.json":
+                shutil.copyfile(file, model / file.name)
+        config = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 400000}))
+        self.interrupted("run", str(model), "-p", "hello", "-n", "300000", "--greedy", wait_for=3)
 
 
 class Completion(Place):

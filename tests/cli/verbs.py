@@ -274,9 +274,12 @@ class Terminal(Place):
 class Interrupted(Place):
     """Ctrl-C ends every verb with 130 and one sentence."""
 
-    def interrupted(self, *arguments, wait_for):
+    def setUp(self):
+        super().setUp()
         if not (BUILD / "lib/libquanthost.so").exists():
             self.skipTest("built without LibTorch")
+
+    def interrupted(self, *arguments, wait_for):
         process = subprocess.Popen([BUILD / "bin/quanthost", *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env={"PATH": os.environ["PATH"], "HOME": str(self.root / "home")})
         self.assertNotEqual(process.stdout.read(wait_for), "")

@@ -16,7 +16,7 @@ at::Tensor empty_host_tensor(at::IntArrayRef shape, at::ScalarType type) {
       static_cast<std::size_t>(c10::multiply_integers(shape)) * c10::elementSize(type);
   const auto options = at::TensorOptions().dtype(type);
   if (bytes < kLargeTensorBytes) return at::empty(shape, options);
-  const std::size_t mapped = (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const std::size_t mapped = rounded_up(bytes, kPageBytes);
   void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     throw Error(ErrorKind::kMemory,

@@ -4,9 +4,15 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 namespace quanthost {
 
 inline constexpr std::size_t kPageBytes = 4096;
+
+constexpr std::uint64_t rounded_up(std::uint64_t value, std::uint64_t to) {
+  return (value + to - 1) / to * to;
+}
 
 // Smaller tensors come from LibTorch's allocator.
 inline constexpr std::size_t kLargeTensorBytes = std::size_t{1} << 20;

@@ -14,23 +14,19 @@ namespace {
 
 constexpr std::uint64_t kHugePageBytes = std::uint64_t{2} << 20;
 
-std::uint64_t round_up(std::uint64_t bytes, std::uint64_t step) {
-  return (bytes + step - 1) / step * step;
-}
-
 }  // namespace
 
 class ReadBuffers::Range {
  public:
   explicit Range(std::uint64_t bytes) {
     if (bytes == 0) return;
-    bytes = round_up(bytes, kHugePageBytes);
+    bytes = rounded_up(bytes, kHugePageBytes);
     mapped_bytes_ = bytes + kHugePageBytes;
     mapped_ = mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped_ == MAP_FAILED) return;
     const auto address = reinterpret_cast<std::uintptr_t>(mapped_);
-    begin_ = static_cast<std::byte*>(mapped_) + (round_up(address, kHugePageBytes) - address);
+    begin_ = static_cast<std::byte*>(mapped_) + (rounded_up(address, kHugePageBytes) - address);
     madvise(begin_, bytes, MADV_HUGEPAGE);  // a kernel without huge pages only loses speed
     bytes_ = bytes;
     free_.emplace(0, bytes);
@@ -95,7 +91,7 @@ ReadBuffers::~ReadBuffers() { range_->close(); }
 std::uint64_t ReadBuffers::bytes() const { return range_->bytes(); }
 
 std::shared_ptr<void> ReadBuffers::take(std::uint64_t bytes) {
-  bytes = round_up(std::max<std::uint64_t>(bytes, 1), kPageBytes);
+  bytes = rounded_up(std::max<std::uint64_t>(bytes, 1), kPageBytes);
   void* const memory = range_->take(bytes);
   if (!memory) return nullptr;
   return {memory, [range = range_, bytes](void* used) { range->give_back(used, bytes); }};

@@ -8,17 +8,13 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "host/load/host_memory.hpp"
 #include "host/load/offload.hpp"
 
 namespace quanthost {
 namespace {
 
-constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kAlignment = 64;  // of a tensor within its mapping
-
-std::uint64_t rounded_up(std::uint64_t value, std::uint64_t to) {
-  return (value + to - 1) / to * to;
-}
 
 File nameless_file(std::filesystem::path directory) {
   while (!directory.empty() && !std::filesystem::is_directory(directory))
@@ -58,7 +54,7 @@ NamedTensors Spool::keep(const NamedTensors& tensors) {
     file_.write_at(end_ + offsets[i],
                    {static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()});
   }
-  const std::uint64_t whole = rounded_up(bytes, kPage);
+  const std::uint64_t whole = rounded_up(bytes, kPageBytes);
   // Nobody may look at pages behind the end of a file.
   if (::ftruncate(file_.descriptor(), static_cast<off_t>(end_ + whole)) != 0)
     fail_errno(file_.path(), "extend a temporary file", errno);
@@ -99,7 +95,7 @@ void Spool::done_with(const at::Tensor& tensor) const {
   --range;
   if (end > range->second) return;
   // Whole pages that hold nothing else; the rest leaves with its neighbours.
-  const std::uintptr_t first = rounded_up(begin, kPage), last = end / kPage * kPage;
+  const std::uintptr_t first = rounded_up(begin, kPageBytes), last = end / kPageBytes * kPageBytes;
   // NOLINTNEXTLINE(performance-no-int-to-ptr): rounded from a pointer above
   if (last > first) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }

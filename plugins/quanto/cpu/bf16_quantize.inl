@@ -229,11 +229,11 @@ class QuickFloat8 {
   const __m512i most_, least_normal_, bias_and_half_, order_ = byte_order();
 };
 
-inline void quick_symmetric(const QuantizeArgs& a, std::int64_t begin, std::int64_t end) {
+template <class Codes>
+inline void quick_symmetric(const QuantizeArgs& a, std::int64_t begin, std::int64_t end,
+                            const Codes& codes) {
   const Matrix& m = a.matrix;
   constexpr std::uint16_t kMostFinite = 0x7f7f;
-  const QuickInt8 int8;
-  const QuickFloat8 float8(m.qtype);
   for (std::int64_t r = begin; r < end; ++r) {
     const BFloat16* row = static_cast<const BFloat16*>(a.base) + r * m.columns;
     std::uint8_t* out = m.data + r * m.columns;
@@ -245,10 +245,7 @@ inline void quick_symmetric(const QuantizeArgs& a, std::int64_t begin, std::int6
       continue;
     }
     static_cast<BFloat16*>(m.scale)[r] = stored;
-    if (m.qtype == QType::int8)
-      quick_row_codes(row, m.columns, scale, out, int8);
-    else
-      quick_row_codes(row, m.columns, scale, out, float8);
+    quick_row_codes(row, m.columns, scale, out, codes);
   }
 }
 
@@ -256,7 +253,8 @@ inline void bf16_quantize_rows(const QuantizeArgs& a, std::int64_t begin, std::i
   const Matrix& m = a.matrix;
   if (m.dtype != Dtype::bf16 || a.given_scale || m.columns % 32 != 0)
     return quantize_rows(a, begin, end);
-  if (!is_affine(m.qtype)) return quick_symmetric(a, begin, end);
+  if (m.qtype == QType::int8) return quick_symmetric(a, begin, end, QuickInt8());
+  if (!is_affine(m.qtype)) return quick_symmetric(a, begin, end, QuickFloat8(m.qtype));
   if (m.integer_shift || !m.packed) return quantize_rows(a, begin, end);
   if (m.qtype == QType::int4)
     quick_quantize<2>(a, begin, end);

@@ -109,6 +109,16 @@ inline void decode_slab(const Matrix& w, std::int64_t slab, std::int64_t first, 
 struct Grid16 {
   __m512 scale, shift;
 };
+// From the two words of sixteen zeros.
+inline __m512 four_bit_shift(const std::uint32_t* zeros) {
+  const __m512i shifts =
+      _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+  const __m512i words = _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1),
+      _mm512_castsi128_si512(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(zeros))));
+  const __m512i zero = _mm512_and_si512(_mm512_srlv_epi32(words, shifts), _mm512_set1_epi32(15));
+  return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_set1_epi32(8), zero));
+}
 inline Grid16 grid_of(const Matrix& w, std::int64_t group, std::int64_t first, std::int64_t count) {
   Grid16 grid{_mm512_setzero_ps(), _mm512_setzero_ps()};
   if (count <= 0) return grid;  // a strip may be wider than what is left of the outputs
@@ -120,13 +130,7 @@ inline Grid16 grid_of(const Matrix& w, std::int64_t group, std::int64_t first, s
   const std::uint32_t* zeros = w.qzeros + group * words_for(w.outputs, w.bits);
   const int middle = 1 << (w.bits - 1);
   if (w.bits == 4 && n == 16) {
-    const __m512i shifts =
-        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-    const __m512i words =
-        _mm512_mask_set1_epi32(_mm512_set1_epi32(static_cast<int>(zeros[first / 8])), 0xff00,
-                               static_cast<int>(zeros[first / 8 + 1]));
-    const __m512i zero = _mm512_and_si512(_mm512_srlv_epi32(words, shifts), _mm512_set1_epi32(15));
-    grid.shift = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_set1_epi32(middle), zero));
+    grid.shift = four_bit_shift(zeros + first / 8);
     return grid;
   }
   alignas(64) float shift[16] = {};
@@ -134,6 +138,20 @@ inline Grid16 grid_of(const Matrix& w, std::int64_t group, std::int64_t first, s
     shift[i] = static_cast<float>(middle - static_cast<int>(code_at(zeros, 1, first + i, w.bits)));
   grid.shift = _mm512_load_ps(shift);
   return grid;
+}
+
+// Those of `vectors` times sixteen outputs, of which there are `count`.
+inline void grids_of(const Matrix& w, std::int64_t group, std::int64_t first, std::int64_t count,
+                     std::int64_t vectors, Grid16* grids) {
+  const std::int64_t whole = w.bits == 4 ? smaller(count / 16, vectors) : 0;
+  const std::uint32_t* zeros = w.qzeros + group * words_for(w.outputs, 4) + first / 8;
+  with_type(w.scale_type, [&](auto tag) {
+    const auto* scales = static_cast<const decltype(tag)*>(w.scales) + group * w.outputs + first;
+    for (std::int64_t v = 0; v < whole; ++v)
+      grids[v] = {load(scales + v * 16).v, four_bit_shift(zeros + v * 2)};
+  });
+  for (std::int64_t v = whole; v < vectors; ++v)
+    grids[v] = grid_of(w, group, first + v * 16, count - v * 16);
 }
 
 }  // namespace

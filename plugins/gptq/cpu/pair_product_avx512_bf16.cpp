@@ -12,9 +12,11 @@
 namespace quanthost::gptq {
 namespace {
 
-constexpr std::int64_t kPart = kVectors * 16, kParts = kStrip / kPart;
+constexpr std::int64_t kPart = kVectors * 16;
+// Outputs that share what a run needs of the inputs while it is in the first cache.
+constexpr std::int64_t kWide = 2 * kStrip, kParts = kWide / kPart;
 constexpr std::int64_t kBlockRows = 12 * kChunkRows;  // share what was read and decoded
-constexpr std::int64_t kGridRuns = 16;                // whose grids are made at a time
+constexpr std::int64_t kGridRuns = 4;                 // whose grids are made at a time
 // Rows of words that are asked for before they are needed: into the next cache, then into the
 // first, which holds few that lie this far apart.
 constexpr std::int64_t kFarAhead = 32, kAhead = 6;
@@ -122,24 +124,23 @@ inline void ask_for_words(const Matrix& w, const Run& run, std::int64_t first, s
                      count = (run.end - run.begin) * w.bits;
   for (std::int64_t i = count * part / kParts; i < count * (part + 1) / kParts; ++i) {
     const std::int64_t row = begin + i + kFarAhead;
-    const std::int64_t at = row < rows ? row * w.outputs : (row - rows) * w.outputs + kStrip;
-    ask_for(w.qweight + at + first, kStrip * 4);
+    const std::int64_t at = row < rows ? row * w.outputs : (row - rows) * w.outputs + kWide;
+    ask_for(w.qweight + at + first, kWide * 4);
   }
 }
 
 // The grids of a strip for the runs [begin, end), and a request for those of the next strip.
 inline void make_grids(const PairArgs& a, std::int64_t begin, std::int64_t end, std::int64_t first,
-                       Grid16 (*grids)[kStrip / 16]) {
+                       Grid16 (*grids)[kWide / 16]) {
   const Matrix& w = a.product.weight;
   const std::int64_t scale_bytes = w.scale_type == FloatType::f32 ? 4 : 2;
   for (std::int64_t index = begin; index < end; ++index) {
-    const std::int64_t group = a.runs[index].group, next = first + kStrip;
-    for (std::int64_t n = 0; n < kStrip; n += 16)
-      grids[index - begin][n / 16] = grid_of(w, group, first + n, w.outputs - first - n);
+    const std::int64_t group = a.runs[index].group, next = first + kWide;
+    grids_of(w, group, first, w.outputs - first, kWide / 16, grids[index - begin]);
     ask_for(static_cast<const char*>(w.scales) + (group * w.outputs + next) * scale_bytes,
-            kStrip * scale_bytes);
+            kWide * scale_bytes);
     ask_for(w.qzeros + group * words_for(w.outputs, w.bits) + next * w.bits / 32,
-            kStrip * w.bits / 8);
+            kWide * w.bits / 8);
   }
 }
 
@@ -179,19 +180,18 @@ inline ChunkRows rows_of(const PairArgs& a, const Chunk& chunk, std::int64_t fir
           (chunk.begin - first_token) * a.parts, pairs_of(a, chunk), sums_of(a, chunk)};
 }
 
-// A strip for the chunks [begin, end), which are a block. What a run needs of the inputs stays in
-// the first cache while the strip's parts pass.
+// The outputs [first, last), at most kWide of them, for the chunks [begin, end), which are a block.
 inline void strip_of_block(const PairArgs& a, std::int64_t begin, std::int64_t end,
-                           std::int64_t first) {
+                           std::int64_t first, std::int64_t last) {
   const Matrix& w = a.product.weight;
   const std::int64_t token = chunk_of(a, begin).begin, tokens = chunk_of(a, end - 1).end - token;
-  const std::int64_t parts = smaller(kParts, ceil_div(w.outputs - first, kPart));
+  const std::int64_t parts = ceil_div(last - first, kPart);
   ChunkRows chunks[kBlockRows / kChunkRows];
   for (std::int64_t c = begin; c < end; ++c) chunks[c - begin] = rows_of(a, chunk_of(a, c), token);
   alignas(64) float totals[kParts][kBlockRows * kPart];
   for (std::int64_t part = 0; part < parts; ++part)
     std::fill_n(totals[part], tokens * a.parts * kPart, 0.0f);
-  Grid16 grids[kGridRuns][kStrip / 16];
+  Grid16 grids[kGridRuns][kWide / 16];
   alignas(64) __m512i decoded[kLongestRun * kPairs * kVectors];
   for (std::int64_t index = 0; index < a.run_count; ++index) {
     const Run& run = a.runs[index];
@@ -211,7 +211,7 @@ inline void strip_of_block(const PairArgs& a, std::int64_t begin, std::int64_t e
   }
   for (std::int64_t part = 0; part < parts; ++part)
     write_tokens(a, token, tokens, first + part * kPart,
-                 smaller(kPart, w.outputs - first - part * kPart), totals[part], kPart);
+                 smaller(kPart, last - first - part * kPart), totals[part], kPart);
 }
 
 inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) {
@@ -220,8 +220,8 @@ inline void run_strips(const PairArgs& a, std::int64_t begin, std::int64_t end) 
   if (a.rows <= kFewRows) return few_rows(a, begin * kStrip, last);
   constexpr std::int64_t kBlock = kBlockRows / kChunkRows;
   for (std::int64_t c = 0; c < a.chunks; c += kBlock)
-    for (std::int64_t first = begin * kStrip; first < last; first += kStrip)
-      strip_of_block(a, c, smaller(c + kBlock, a.chunks), first);
+    for (std::int64_t first = begin * kStrip; first < last; first += kWide)
+      strip_of_block(a, c, smaller(c + kBlock, a.chunks), first, smaller(first + kWide, last));
 }
 
 }  // namespace

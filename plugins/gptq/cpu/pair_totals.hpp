@@ -11,40 +11,52 @@ namespace {
 template <int kRows>
 [[gnu::always_inline]] inline void add_with_grid(const __m512* dots, const Grid16& grid,
                                                  const float* sums, float* totals, int stride) {
+  __m512 scale = grid.scale, shift = grid.shift;
+  __asm__("" : "+v"(scale), "+v"(shift));  // in registers: stores do not have them loaded again
   const auto each = [&](auto shifted) __attribute__((always_inline)) {
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r) {
       float* total = totals + r * stride * 16;
-      _mm512_store_ps(total, _mm512_fmadd_ps(grid.scale, shifted(r), _mm512_load_ps(total)));
+      _mm512_store_ps(total, _mm512_fmadd_ps(scale, shifted(r), _mm512_load_ps(total)));
     }
   };
-  if (_mm512_test_epi32_mask(_mm512_castps_si512(grid.shift), _mm512_castps_si512(grid.shift)) == 0)
+  if (_mm512_test_epi32_mask(_mm512_castps_si512(shift), _mm512_castps_si512(shift)) == 0)
     each([&](int r) { return dots[r]; });  // symmetric: zeros are the middle
   else
-    each([&](int r) { return _mm512_fmadd_ps(grid.shift, _mm512_set1_ps(sums[r]), dots[r]); });
+    each([&](int r) { return _mm512_fmadd_ps(shift, _mm512_set1_ps(sums[r]), dots[r]); });
 }
 
 // Rows of totals, `width` floats each, become the outputs [first, first + count) of tokens.
-inline void write_tokens(const PairArgs& a, std::int64_t first_token, std::int64_t tokens,
-                         std::int64_t first, std::int64_t count, const float* totals,
-                         std::int64_t width) {
+template <typename T>
+inline void write_tokens_as(const PairArgs& a, std::int64_t first_token, std::int64_t tokens,
+                            std::int64_t first, std::int64_t count, const float* totals,
+                            std::int64_t width) {
   const ProductArgs& p = a.product;
-  for (std::int64_t t = 0; t < tokens; ++t)
-    for (std::int64_t n = 0; n < count; n += 16) {
-      const int lanes = static_cast<int>(smaller(16, count - n));
+  for (std::int64_t n = 0; n < count; n += 16) {
+    const int lanes = static_cast<int>(smaller(16, count - n));
+    Floats bias{_mm512_setzero_ps()};
+    if (p.bias)
+      with_type(p.bias_type, [&](auto tag) {
+        bias = load_n(static_cast<const decltype(tag)*>(p.bias) + first + n, lanes);
+      });
+    T* output = static_cast<T*>(p.output) + first_token * p.weight.outputs + first + n;
+    for (std::int64_t t = 0; t < tokens; ++t, output += p.weight.outputs) {
       Floats sum = load(totals + t * a.parts * width + n);
       for (std::int64_t part = 1; part < a.parts; ++part)
         sum = sum + load(totals + (t * a.parts + part) * width + n);
-      if (p.bias)
-        with_type(p.bias_type, [&](auto tag) {
-          sum = sum + load_n(static_cast<const decltype(tag)*>(p.bias) + first + n, lanes);
-        });
-      with_type(p.type, [&](auto tag) {
-        store_n(static_cast<decltype(tag)*>(p.output) + (first_token + t) * p.weight.outputs +
-                    first + n,
-                sum, lanes);
-      });
+      if (lanes == 16)
+        store(output, sum + bias);
+      else
+        store_n(output, sum + bias, lanes);
     }
+  }
+}
+inline void write_tokens(const PairArgs& a, std::int64_t first_token, std::int64_t tokens,
+                         std::int64_t first, std::int64_t count, const float* totals,
+                         std::int64_t width) {
+  with_type(a.product.type, [&](auto tag) {
+    write_tokens_as<decltype(tag)>(a, first_token, tokens, first, count, totals, width);
+  });
 }
 
 }  // namespace

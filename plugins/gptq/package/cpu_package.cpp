@@ -102,9 +102,31 @@ std::vector<Run> runs_of(const Matrix& w) {
   return runs;
 }
 
+// The inputs of a product in pairs, for as long as it lives.
+class StagedPairs {
+ public:
+  StagedPairs(const qh_exec& abi, const PairArgs& unstaged)
+      : StagedPairs(abi, unstaged,
+                    ceil_div(unstaged.product.weight.inputs, kSlab) * unstaged.rows * (kSlab / 2),
+                    unstaged.run_count * unstaged.rows) {}
+  const PairArgs& args() const { return args_; }
+
+ private:
+  StagedPairs(const qh_exec& abi, const PairArgs& unstaged, std::int64_t pairs, std::int64_t sums)
+      : scratch_(abi, static_cast<std::uint64_t>((pairs + sums) * 4) + kLine), args_(unstaged) {
+    args_.pairs = static_cast<std::uint32_t*>(first_line(scratch_));
+    args_.sums = reinterpret_cast<float*>(args_.pairs + pairs);
+  }
+  const qh::Scratch scratch_;
+  PairArgs args_;
+};
+
+// Rows that are staged by every thread for itself, in all: what other cores have read is slow to
+// write again, and the next product is likely to get the same memory.
+constexpr std::int64_t kOwnRows = 512;
+
 void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& product) {
-  const Matrix& w = product.weight;
-  const std::vector<Run> runs = runs_of(w);
+  const std::vector<Run> runs = runs_of(product.weight);
   PairArgs a{};
   a.product = product;
   a.parts = product.type == FloatType::f16 ? 2 : 1;
@@ -112,19 +134,25 @@ void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& produ
   a.chunks = ceil_div(product.batch, kChunkRows / a.parts);
   a.runs = runs.data();
   a.run_count = static_cast<std::int64_t>(runs.size());
-  const std::int64_t pairs = ceil_div(w.inputs, kSlab) * a.rows * (kSlab / 2);
-  const std::int64_t sums = a.run_count * a.rows;
-  const qh::Scratch scratch(*abi, static_cast<std::uint64_t>((pairs + sums) * 4) + kLine);
-  a.pairs = static_cast<std::uint32_t*>(first_line(scratch));
-  a.sums = reinterpret_cast<float*>(a.pairs + pairs);
   const qh::Exec exec(p.host, abi);
   const PairProduct& kernel = *p.kernels.pairs;
-  // A few tokens are staged sooner than another thread wakes.
-  constexpr std::int64_t kStagedAtLeast = 1 << 16;
-  exec.parallel_for(product.batch, ceil_div(kStagedAtLeast, w.inputs),
-                    [&](std::int64_t begin, std::int64_t end) { kernel.stage(a, begin, end); });
-  exec.parallel_for(ceil_div(w.outputs, kStrip), 4,
-                    [&](std::int64_t begin, std::int64_t end) { kernel.run(a, begin, end); });
+  const std::int64_t strips = ceil_div(product.weight.outputs, kStrip), at_least = 4;
+  if (a.rows * exec.thread_count() <= kOwnRows) {
+    const std::int64_t share = ceil_div(strips, exec.thread_count());
+    exec.parallel_for(strips, std::max(share, at_least), [&](std::int64_t begin, std::int64_t end) {
+      const StagedPairs own(*abi, a);
+      kernel.stage(own.args(), 0, product.batch);
+      kernel.run(own.args(), begin, end);
+    });
+    return;
+  }
+  const StagedPairs staged(*abi, a);
+  exec.parallel_for(product.batch, 1, [&](std::int64_t begin, std::int64_t end) {
+    kernel.stage(staged.args(), begin, end);
+  });
+  exec.parallel_for(strips, at_least, [&](std::int64_t begin, std::int64_t end) {
+    kernel.run(staged.args(), begin, end);
+  });
 }
 
 qh_status forward(qh_package* self, const qh_exec* abi, const qh_gptq_weight* weight,

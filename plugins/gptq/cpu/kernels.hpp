@@ -45,8 +45,9 @@ inline constexpr std::int64_t kLongestRun = 16;
 inline constexpr std::int64_t kChunkRows = 8;
 
 // The input in pairs of bfloat16, whose products are exact. A token takes as many rows as its
-// values need to be exact; tokens are cut into chunks of about the same size. Of a chunk there are,
-// slab after slab, the sixteen pairs of each row, and for each run the sum of each row.
+// values need to be exact; tokens are cut into chunks of about the same size. Run after run and
+// chunk after chunk there are, slab after slab, the sixteen pairs of each row; and run after run
+// the sum of each row.
 struct PairArgs {
   ProductArgs product;
   std::int64_t parts;  // rows of a token
@@ -54,8 +55,8 @@ struct PairArgs {
   std::int64_t chunks;
   const Run* runs;
   std::int64_t run_count;
-  std::uint32_t* pairs;  // [chunks][slabs, rows of the chunk, 16], aligned to 64 bytes
-  float* sums;           // [chunks][runs, rows of the chunk]
+  std::uint32_t* pairs;  // [runs][chunks][slabs of the run, rows of the chunk, 16], aligned
+  float* sums;           // [runs, rows]
 };
 // Items are tokens for stage, strips for run.
 struct PairProduct {

@@ -22,11 +22,12 @@ inline Chunk chunk_with(const PairArgs& a, std::int64_t token) {
   const Chunk chunk = chunk_of(a, c);
   return token < chunk.end ? chunk : chunk_of(a, c + 1);
 }
-inline std::uint32_t* pairs_of(const PairArgs& a, const Chunk& chunk) {
-  return a.pairs + chunk.begin * a.parts * ceil_div(a.product.weight.inputs, kSlab) * kPairs;
+inline std::uint32_t* pairs_of(const PairArgs& a, const Run& run, const Chunk& chunk) {
+  return a.pairs + (run.begin * a.rows + (run.end - run.begin) * chunk.begin * a.parts) * kPairs;
 }
-inline float* sums_of(const PairArgs& a, const Chunk& chunk) {
-  return a.sums + chunk.begin * a.parts * a.run_count;
+// Of the rows from a token on.
+inline float* sums_of(const PairArgs& a, std::int64_t run, std::int64_t token) {
+  return a.sums + run * a.rows + token * a.parts;
 }
 
 // 32 values in order become the sixteen pairs of a slab.
@@ -37,10 +38,9 @@ inline __m512i as_pairs(__m512i halves) {
   return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), halves);
 }
 
-// Rows of one token in its chunk, which has `stride` rows.
+// Rows of one token in a run of its chunk, which has `stride` rows.
 struct TokenRows {
   std::uint32_t* pairs;  // the first one
-  float* sums;           // of run 0
   std::int64_t stride;
 };
 
@@ -69,27 +69,27 @@ inline void stage_token(const PairArgs& a, std::int64_t token) {
   const Matrix& w = a.product.weight;
   const T* from = static_cast<const T*>(a.product.input) + token * w.inputs;
   const Chunk chunk = chunk_with(a, token);
-  const std::int64_t row = (token - chunk.begin) * a.parts;
-  const TokenRows to{pairs_of(a, chunk) + row * kPairs, sums_of(a, chunk) + row,
-                     (chunk.end - chunk.begin) * a.parts};
-  for (std::int64_t run = 0; run < a.run_count; ++run) {
+  for (std::int64_t index = 0; index < a.run_count; ++index) {
+    const Run& run = a.runs[index];
+    const TokenRows to{pairs_of(a, run, chunk) + (token - chunk.begin) * a.parts * kPairs,
+                       (chunk.end - chunk.begin) * a.parts};
     __m512 sums[kMostParts] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    for (std::int64_t slab = a.runs[run].begin; slab < a.runs[run].end; ++slab) {
+    for (std::int64_t slab = run.begin; slab < run.end; ++slab) {
       const std::int64_t k = slab * kSlab, count = smaller(kSlab, w.inputs - k);
       if (!w.input_order && count == kSlab) {
         if constexpr (std::is_same_v<T, BFloat16>)
-          store_pairs(to, slab, 0, as_pairs(_mm512_loadu_si512(from + k)), sums);
+          store_pairs(to, slab - run.begin, 0, as_pairs(_mm512_loadu_si512(from + k)), sums);
         else
-          stage_slab(a, to, slab, load(from + k).v, load(from + k + 16).v, sums);
+          stage_slab(a, to, slab - run.begin, load(from + k).v, load(from + k + 16).v, sums);
         continue;
       }
       alignas(64) float values[kSlab] = {};
       for (std::int64_t i = 0; i < count; ++i)
         values[i] = to_float(from[w.input_order ? w.input_order[k + i] : k + i]);
-      stage_slab(a, to, slab, load(values).v, load(values + 16).v, sums);
+      stage_slab(a, to, slab - run.begin, load(values).v, load(values + 16).v, sums);
     }
     for (std::int64_t part = 0; part < a.parts; ++part)
-      to.sums[run * to.stride + part] = _mm512_reduce_add_ps(sums[part]);
+      sums_of(a, index, token)[part] = _mm512_reduce_add_ps(sums[part]);
   }
 }
 

@@ -170,14 +170,13 @@ inline PartCodes codes_of(const Matrix& w, const Run& run, std::int64_t first, c
 // The rows of a chunk.
 struct ChunkRows {
   ChunkRunFunction add_run;
-  std::int64_t count, first;  // in its block
-  const std::uint32_t* x;
-  const float* sums;
+  Chunk tokens;
+  std::int64_t first;  // in its block
 };
 inline ChunkRows rows_of(const PairArgs& a, const Chunk& chunk, std::int64_t first_token) {
   const std::int64_t rows = (chunk.end - chunk.begin) * a.parts;
-  return {chunk_run_for(a.product.weight.bits == 4, rows), rows,
-          (chunk.begin - first_token) * a.parts, pairs_of(a, chunk), sums_of(a, chunk)};
+  return {chunk_run_for(a.product.weight.bits == 4, rows), chunk,
+          (chunk.begin - first_token) * a.parts};
 }
 
 // The outputs [first, last), at most kWide of them, for the chunks [begin, end), which are a block.
@@ -203,7 +202,7 @@ inline void strip_of_block(const PairArgs& a, std::int64_t begin, std::int64_t e
                                        grids[index % kGridRuns] + part * kVectors, decoded);
       for (std::int64_t c = 0; c < end - begin; ++c) {
         const ChunkRows& rows = chunks[c];
-        rows.add_run({rows.x + run.begin * rows.count * kPairs, rows.sums + index * rows.count,
+        rows.add_run({pairs_of(a, run, rows.tokens), sums_of(a, index, rows.tokens.begin),
                       totals[part] + rows.first * kPart},
                      codes);
       }

@@ -44,9 +44,10 @@ inline void four_bit_run(const PairArgs& a, std::int64_t index, std::int64_t fir
     }
   }
   const float* sums = a.sums + index * kRows;
-  for (int v = 0; v < kWide; ++v)
-    add_with_grid<kRows>(dots[v], grid_of(w, run.group, first + v * 16, count - v * 16), sums,
-                         totals + v * 16, kWide);
+  for (int v = 0; v < kWide; ++v) {
+    const Grid16 grid = grid_of(w, run.group, first + v * 16, count - v * 16);
+    add_with_grids<kRows, 1>(&dots[v], &grid, sums, totals + v * 16, kWide);
+  }
 }
 
 template <int kRows, int kWide>
@@ -100,9 +101,10 @@ inline void decoded_run(const PairArgs& a, std::int64_t index, std::int64_t firs
   const float* sums = a.sums + index * a.rows;
   for (int v = 0; v < vectors; ++v) {
     const Grid16 grid = grid_of(w, run.group, first + v * 16, count - v * 16);
-    for (std::int64_t row = 0; row < a.rows; ++row)
-      add_with_grid<1>(&dots[row][v], grid, sums + row, totals + (row * kDecodedVectors + v) * 16,
-                       0);
+    for (std::int64_t row = 0; row < a.rows; ++row) {
+      const __m512 one[1][1] = {{dots[row][v]}};
+      add_with_grids<1, 1>(one, &grid, sums + row, totals + (row * kDecodedVectors + v) * 16, 0);
+    }
   }
 }
 

@@ -92,9 +92,7 @@ inline void chunk_run(const ChunkRun& chunk, const PartCodes& w) {
       for (std::int64_t p = 0; p < kPairs; ++p, decoded += kVectors)
         multiply(decoded[0], decoded[1], p);
   }
-#pragma GCC unroll 2
-  for (int v = 0; v < kVectors; ++v)
-    add_with_grid<kRows>(dots[v], w.grids[v], chunk.sums, chunk.totals + v * 16, kVectors);
+  add_with_grids<kRows, kVectors>(dots, w.grids, chunk.sums, chunk.totals, kVectors);
 }
 
 using ChunkRunFunction = void (*)(const ChunkRun&, const PartCodes&);

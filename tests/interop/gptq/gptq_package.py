@@ -58,8 +58,13 @@ class Package(Provider):
 
     def forward(self, w, x, bias=None, out=None):
         out = torch.empty(*x.shape[:-1], w.outputs, dtype=x.dtype) if out is None else out
+        self.forward_call(w, x, out, bias)()
+        return out
+
+    def forward_call(self, w, x, out, bias=None):
+        """forward with its arguments ready, as a host has them."""
         args = ProductArgs(ct.sizeof(ProductArgs), DTYPE[x.dtype], x.data_ptr(),
                            None if bias is None else bias.data_ptr(), out.data_ptr(), x.numel() // x.shape[-1],
                            DTYPE[x.dtype if bias is None else bias.dtype], 0)
-        self._check(self.table.forward(self.state, ct.addressof(self.exec), ct.byref(w), ct.byref(args)))
-        return out
+        forward, check, where = self.table.forward, self._check, ct.addressof(self.exec)
+        return lambda: check(forward(self.state, where, w, args))

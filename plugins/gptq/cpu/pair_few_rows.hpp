@@ -46,7 +46,10 @@ inline void four_bit_run(const PairArgs& a, std::int64_t index, std::int64_t fir
   const float* sums = a.sums + index * kRows;
   for (int v = 0; v < kWide; ++v) {
     const Grid16 grid = grid_of(w, run.group, first + v * 16, count - v * 16);
-    add_with_grids<kRows, 1>(&dots[v], &grid, sums, totals + v * 16, kWide);
+    for (int row = 0; row < kRows; ++row) {
+      float* total = totals + (row * kWide + v) * 16;
+      _mm512_store_ps(total, with_grid(grid, dots[v][row], sums[row], _mm512_load_ps(total)));
+    }
   }
 }
 
@@ -102,8 +105,8 @@ inline void decoded_run(const PairArgs& a, std::int64_t index, std::int64_t firs
   for (int v = 0; v < vectors; ++v) {
     const Grid16 grid = grid_of(w, run.group, first + v * 16, count - v * 16);
     for (std::int64_t row = 0; row < a.rows; ++row) {
-      const __m512 one[1][1] = {{dots[row][v]}};
-      add_with_grids<1, 1>(one, &grid, sums + row, totals + (row * kDecodedVectors + v) * 16, 0);
+      float* total = totals + (row * kDecodedVectors + v) * 16;
+      _mm512_store_ps(total, with_grid(grid, dots[row][v], sums[row], _mm512_load_ps(total)));
     }
   }
 }

@@ -38,6 +38,41 @@ struct PartCodes {
   const Grid16* grids;  // [kVectors]
 };
 
+// The dots of each row are added to its totals.
+template <int kRows>
+[[gnu::always_inline]] inline void add_with_grids(const __m512 (&dots)[kVectors][kRows],
+                                                  const Grid16* of, const ChunkRun& chunk) {
+  Grid16 grids[kVectors];
+  __mmask16 shifted = 0;
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    grids[v] = of[v];
+    __asm__("" : "+v"(grids[v].scale), "+v"(grids[v].shift));  // in registers, whatever is stored
+    const __m512i shift = _mm512_castps_si512(grids[v].shift);
+    shifted |= _mm512_test_epi32_mask(shift, shift);
+  }
+  const auto each = [&](auto next) __attribute__((always_inline)) {
+#pragma GCC unroll 32
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        float* total = chunk.totals + (r * kVectors + v) * 16;
+        _mm512_store_ps(total, next(v, r, _mm512_load_ps(total)));
+        // In the order in which dots become ready: stores that pile up behind all sums hold up the
+        // products of the next run.
+        __asm__("" ::: "memory");
+      }
+  };
+  if (shifted == 0)  // symmetric: zeros are the middle
+    each([&](int v, int r, __m512 total) {
+      return _mm512_fmadd_ps(grids[v].scale, dots[v][r], total);
+    });
+  else
+    each([&](int v, int r, __m512 total) {
+      return with_grid(grids[v], dots[v][r], chunk.sums[r], total);
+    });
+}
+
 // The share that a part of the outputs has of a run's product, for the kRows rows of a chunk, is
 // added to their totals. 4-bit codes are decoded on the way: that takes units of the processor
 // which products leave idle.
@@ -92,7 +127,7 @@ inline void chunk_run(const ChunkRun& chunk, const PartCodes& w) {
       for (std::int64_t p = 0; p < kPairs; ++p, decoded += kVectors)
         multiply(decoded[0], decoded[1], p);
   }
-  add_with_grids<kRows, kVectors>(dots, w.grids, chunk.sums, chunk.totals, kVectors);
+  add_with_grids(dots, w.grids, chunk);
 }
 
 using ChunkRunFunction = void (*)(const ChunkRun&, const PartCodes&);

@@ -7,39 +7,9 @@
 namespace quanthost::gptq {
 namespace {
 
-// The dots of each row with `grids`, a vector of outputs each, are added to its totals; rows of
-// totals lie `stride` vectors apart.
-template <int kRows, int kCount>
-[[gnu::always_inline]] inline void add_with_grids(const __m512 (*dots)[kRows], const Grid16* grids,
-                                                  const float* sums, float* totals, int stride) {
-  __m512 scales[kCount], shifts[kCount];
-  __mmask16 shifted = 0;
-#pragma GCC unroll 4
-  for (int v = 0; v < kCount; ++v) {
-    scales[v] = grids[v].scale;
-    shifts[v] = grids[v].shift;
-    __asm__("" : "+v"(scales[v]), "+v"(shifts[v]));  // in registers, whatever stores may change
-    const __m512i bits = _mm512_castps_si512(shifts[v]);
-    shifted |= _mm512_test_epi32_mask(bits, bits);
-  }
-  const auto each = [&](auto dots_of) __attribute__((always_inline)) {
-#pragma GCC unroll 32
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kCount; ++v) {
-        float* total = totals + (r * stride + v) * 16;
-        _mm512_store_ps(total, _mm512_fmadd_ps(scales[v], dots_of(v, r), _mm512_load_ps(total)));
-        // In the order in which dots become ready: stores that pile up behind all sums hold up the
-        // products of the next run.
-        __asm__("" ::: "memory");
-      }
-  };
-  if (shifted == 0)
-    each([&](int v, int r) { return dots[v][r]; });  // symmetric: zeros are the middle
-  else
-    each([&](int v, int r) {
-      return _mm512_fmadd_ps(shifts[v], _mm512_set1_ps(sums[r]), dots[v][r]);
-    });
+// What a row's dots and sum add to its total.
+inline __m512 with_grid(const Grid16& grid, __m512 dots, float sum, __m512 total) {
+  return _mm512_fmadd_ps(grid.scale, _mm512_fmadd_ps(grid.shift, _mm512_set1_ps(sum), dots), total);
 }
 
 // Rows of totals, `width` floats each, become the outputs [first, first + count) of tokens.

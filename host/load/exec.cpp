@@ -5,7 +5,6 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "host/base/call_error.hpp"
@@ -53,21 +52,17 @@ qh_status parallel_ranges(std::int64_t count, std::int64_t grain, qh_range_fn bo
   std::optional<Error> first;  // a worker's error has to reach the thread that asked
   std::int64_t first_begin = 0;
   const log::Destination* destination = log::destination();
-  // Cut here: LibTorch makes ranges that may be shorter than it was asked for.
-  const std::int64_t parts =
-      std::clamp<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1, at::get_num_threads());
-  at::parallel_for(0, parts, 1, [&](std::int64_t first_part, std::int64_t last_part) {
-    const log::Scope logging(destination);
-    const std::int64_t begin = count * first_part / parts;
-    const std::int64_t end = count * last_part / parts;
-    const qh_status status = body(arg, begin, end);
-    if (status == QH_OK) return;
-    Error error = take_call_error(status);
-    std::lock_guard lock(mutex);
-    if (first && first_begin < begin) return;
-    first.emplace(std::move(error));
-    first_begin = begin;
-  });
+  at::parallel_for(0, count, std::max<std::int64_t>(grain, 1),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     const log::Scope logging(destination);
+                     const qh_status status = body(arg, begin, end);
+                     if (status == QH_OK) return;
+                     Error error = take_call_error(status);
+                     std::lock_guard lock(mutex);
+                     if (first && first_begin < begin) return;
+                     first.emplace(std::move(error));
+                     first_begin = begin;
+                   });
   if (!first) return QH_OK;
   leave_call_error(first->kind(), first->message(), first->hint());
   return static_cast<qh_status>(first->kind());

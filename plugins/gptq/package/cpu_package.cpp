@@ -138,8 +138,8 @@ void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& produ
   const PairProduct& kernel = *p.kernels.pairs;
   const std::int64_t strips = ceil_div(product.weight.outputs, kStrip), at_least = 4;
   if (a.rows * exec.thread_count() <= kOwnRows) {
-    const std::int64_t share = ceil_div(strips, exec.thread_count());
-    exec.parallel_for(strips, std::max(share, at_least), [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t share = std::max(strips / exec.thread_count(), at_least);
+    exec.parallel_for(strips, share, [&](std::int64_t begin, std::int64_t end) {
       const StagedPairs own(*abi, a);
       kernel.stage(own.args(), 0, product.batch);
       kernel.run(own.args(), begin, end);

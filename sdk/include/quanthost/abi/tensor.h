@@ -92,9 +92,10 @@ typedef struct qh_exec {
    * allocates releases before the call returns; release is ordered after the stream's work. */
   qh_status (*allocate)(void* ctx, uint64_t bytes, void** out);
   void (*release)(void* ctx, void* memory);
-  /* Splits [0, count) into ranges of at least `grain` and runs them on the host's threads; returns
-   * the first failure. Ranges and their order do not depend on the number of threads when the
-   * caller makes results independent of them. */
+  /* Splits [0, count) into ranges of about `grain` or more (one that does not end at `count` has
+   * at least half of it) and runs them on the host's threads; returns the first failure. Ranges and
+   * their order do not depend on the number of threads when the caller makes results independent of
+   * them. */
   qh_status (*parallel_for)(void* ctx, int64_t count, int64_t grain, qh_range_fn body, void* arg);
   int32_t (*cancelled)(void* ctx); /* 1: stop soon and return QH_ERR_CANCELLED */
   /* How far this call is, in units of its own choice. Cheap. */

@@ -48,7 +48,9 @@ TEST(ParallelRanges, CoverTheCountInPiecesOfAboutTheGrainOrMore) {
         std::int64_t next = 0;
         for (const auto& [begin, end] : ranges.found) {
           EXPECT_EQ(begin, next);
-          if (end != count) EXPECT_GE(2 * (end - begin), grain);
+          if (end != count) {
+            EXPECT_GE(2 * (end - begin), grain);
+          }
           next = end;
         }
         EXPECT_EQ(next, count);

@@ -31,22 +31,30 @@ inline __mmask16 lanes_of(std::int64_t count) {
                       : first(static_cast<int>(count));
 }
 
-// Codes of up to 4 bits minus their middle in bfloat16, over and over: bits of an index that lie
-// above a code do not matter.
+// What 32 indices stand for, in bfloat16: bits of an index that lie above do not matter.
+struct BFloat16Table {
+  alignas(64) std::uint16_t of[32];
+};
+template <typename Value>
+constexpr BFloat16Table table_of(Value value) {
+  BFloat16Table table{};
+  for (int i = 0; i < 32; ++i)
+    table.of[i] = static_cast<std::uint16_t>(
+        std::bit_cast<std::uint32_t>(static_cast<float>(value(i))) >> 16);
+  return table;
+}
+
+// Codes of up to 4 bits minus their middle, over and over.
 template <int kBits>
 inline __m512i code_table() {
-  struct Values {
-    alignas(64) std::uint16_t of[32];
-  };
-  static constexpr Values kValues = [] {
-    Values values{};
-    for (int i = 0; i < 32; ++i)
-      values.of[i] = static_cast<std::uint16_t>(
-          std::bit_cast<std::uint32_t>(static_cast<float>(i % (1 << kBits) - (1 << (kBits - 1)))) >>
-          16);
-    return values;
-  }();
-  return _mm512_load_si512(kValues.of);
+  static constexpr BFloat16Table kTable =
+      table_of([](int i) { return i % (1 << kBits) - (1 << (kBits - 1)); });
+  return _mm512_load_si512(kTable.of);
+}
+// Differences of two codes of up to 4 bits, from their two's complement.
+inline __m512i difference_table() {
+  static constexpr BFloat16Table kTable = table_of([](int i) { return i < 16 ? i : i - 32; });
+  return _mm512_load_si512(kTable.of);
 }
 
 // Words of 4-bit codes below row `slab * 32`: the last slab of a matrix may have fewer than four.
@@ -152,6 +160,20 @@ inline void grids_of(const Matrix& w, std::int64_t group, std::int64_t first, st
   });
   for (std::int64_t v = whole; v < vectors; ++v)
     grids[v] = grid_of(w, group, first + v * 16, count - v * 16);
+}
+
+inline bool is_symmetric(const Grid16& grid) {
+  const __m512i shift = _mm512_castps_si512(grid.shift);
+  return _mm512_test_epi32_mask(shift, shift) == 0;
+}
+// The zeros of a grid of 4-bit codes, each in all bytes of its lane.
+inline __m512i zero_bytes(const Grid16& grid) {
+  const __m512i zeros = _mm512_sub_epi32(_mm512_set1_epi32(8), _mm512_cvtps_epi32(grid.shift));
+  return _mm512_shuffle_epi8(zeros, _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0));
+}
+// The lower 4-bit code of each byte minus its zero.
+inline __m512i low_codes_minus(__m512i words, __m512i zero_bytes) {
+  return _mm512_sub_epi8(_mm512_and_si512(words, _mm512_set1_epi8(15)), zero_bytes);
 }
 
 }  // namespace

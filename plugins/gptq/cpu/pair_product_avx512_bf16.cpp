@@ -1,6 +1,6 @@
-// Forward products in pairs of bfloat16 (AVX512-BF16): codes minus their middle are exact in
-// bfloat16, so are inputs as one row of it (float16: two), and sums are float32. Scales and zeros
-// join once a group:
+// Forward products in pairs of bfloat16 (AVX512-BF16): codes minus their middle or their zero are
+// exact in bfloat16, so are inputs as one row of it (float16: two), and sums are float32. What is
+// left joins once a group:
 //   y = scale * (sum (code - middle) x + (middle - zero) sum x)
 #include <algorithm>
 #include <array>
@@ -27,6 +27,9 @@ struct ChunkRun {
   const float* sums;
   float* totals;  // [rows][kPart]
 };
+// How codes become pairs: 4-bit ones on the way.
+enum class Decoding { symmetric, minus_zeros, done };
+
 // What a part of the outputs has of a run.
 struct PartCodes {
   const std::uint32_t* words;  // of 4-bit codes, from the run's first row on
@@ -36,50 +39,18 @@ struct PartCodes {
   const __m512i* decoded;  // pairs of other codes, [pairs][kVectors]
   std::int64_t pairs;
   const Grid16* grids;  // [kVectors]
+  bool symmetric;       // zeros are the middle
 };
-
-// The dots of each row are added to its totals.
-template <int kRows>
-[[gnu::always_inline]] inline void add_with_grids(const __m512 (&dots)[kVectors][kRows],
-                                                  const Grid16* of, const ChunkRun& chunk) {
-  Grid16 grids[kVectors];
-  __mmask16 shifted = 0;
-#pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) {
-    grids[v] = of[v];
-    __asm__("" : "+v"(grids[v].scale), "+v"(grids[v].shift));  // in registers, whatever is stored
-    const __m512i shift = _mm512_castps_si512(grids[v].shift);
-    shifted |= _mm512_test_epi32_mask(shift, shift);
-  }
-  const auto each = [&](auto next) __attribute__((always_inline)) {
-#pragma GCC unroll 32
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        float* total = chunk.totals + (r * kVectors + v) * 16;
-        _mm512_store_ps(total, next(v, r, _mm512_load_ps(total)));
-        // In the order in which dots become ready: stores that pile up behind all sums hold up the
-        // products of the next run.
-        __asm__("" ::: "memory");
-      }
-  };
-  if (shifted == 0)  // symmetric: zeros are the middle
-    each([&](int v, int r, __m512 total) {
-      return _mm512_fmadd_ps(grids[v].scale, dots[v][r], total);
-    });
-  else
-    each([&](int v, int r, __m512 total) {
-      return with_grid(grids[v], dots[v][r], chunk.sums[r], total);
-    });
-}
 
 // The share that a part of the outputs has of a run's product, for the kRows rows of a chunk, is
 // added to their totals. 4-bit codes are decoded on the way: that takes units of the processor
-// which products leave idle.
-template <int kRows, bool kFourBits>
+// which products leave idle. Zeros that are not the middle are subtracted there, too, which costs
+// less than a shift of each row's dots.
+template <int kRows, Decoding kDecoding>
 inline void chunk_run(const ChunkRun& chunk, const PartCodes& w) {
   static_assert(kVectors == 2);
-  const __m512i table = code_table<4>();
+  constexpr bool kMinusZeros = kDecoding == Decoding::minus_zeros;
+  const __m512i table = kMinusZeros ? difference_table() : code_table<4>();
   __m512 dots[kVectors][kRows];
 // Sums are in registers only where every loop over them is unrolled.
 #pragma GCC unroll 32
@@ -95,7 +66,13 @@ inline void chunk_run(const ChunkRun& chunk, const PartCodes& w) {
       dots[1][r] = dot(dots[1][r], right, pair);
     }
   };
-  if constexpr (kFourBits) {
+  if constexpr (kDecoding != Decoding::done) {
+    __m512i zeros[kVectors];
+    if constexpr (kMinusZeros)
+      for (int v = 0; v < kVectors; ++v) {
+        zeros[v] = zero_bytes(w.grids[v]);
+        __asm__("" : "+v"(zeros[v]));  // in a register
+      }
     const std::uint32_t* words = w.words;
     __m512i left = _mm512_maskz_loadu_epi32(w.lanes[0], words),
             right = _mm512_maskz_loadu_epi32(w.lanes[1], words + 16);
@@ -109,13 +86,25 @@ inline void chunk_run(const ChunkRun& chunk, const PartCodes& w) {
         __m512i next_left = _mm512_maskz_loadu_epi32(w.lanes[0], words),
                 next_right = _mm512_maskz_loadu_epi32(w.lanes[1], words + 16);
         __asm__("" : "+v"(next_left), "+v"(next_right));  // under way during the products
+        if constexpr (kMinusZeros) {
+          const __m512i even[] = {low_codes_minus(left, zeros[0]),
+                                  low_codes_minus(right, zeros[1])};
+          const __m512i odd[] = {low_codes_minus(_mm512_srli_epi32(left, 4), zeros[0]),
+                                 low_codes_minus(_mm512_srli_epi32(right, 4), zeros[1])};
+          multiply(_mm512_permutexvar_epi16(even[0], table),
+                   _mm512_permutexvar_epi16(even[1], table), p);
+          multiply(_mm512_permutexvar_epi16(odd[0], table), _mm512_permutexvar_epi16(odd[1], table),
+                   p + 1);
+          multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(even[0], 8), table),
+                   _mm512_permutexvar_epi16(_mm512_srli_epi32(even[1], 8), table), p + 2);
+          multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(odd[0], 8), table),
+                   _mm512_permutexvar_epi16(_mm512_srli_epi32(odd[1], 8), table), p + 3);
+        } else {
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i)
-          multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(left, 4 * static_cast<unsigned>(i)),
-                                            table),
-                   _mm512_permutexvar_epi16(_mm512_srli_epi32(right, 4 * static_cast<unsigned>(i)),
-                                            table),
-                   p + i);
+          for (unsigned i = 0; i < 4; ++i)
+            multiply(_mm512_permutexvar_epi16(_mm512_srli_epi32(left, 4 * i), table),
+                     _mm512_permutexvar_epi16(_mm512_srli_epi32(right, 4 * i), table), p + i);
+        }
         left = next_left;
         right = next_right;
       }
@@ -127,21 +116,43 @@ inline void chunk_run(const ChunkRun& chunk, const PartCodes& w) {
       for (std::int64_t p = 0; p < kPairs; ++p, decoded += kVectors)
         multiply(decoded[0], decoded[1], p);
   }
-  add_with_grids(dots, w.grids, chunk);
+  __m512 scales[kVectors] = {w.grids[0].scale, w.grids[1].scale};
+  __asm__("" : "+v"(scales[0]), "+v"(scales[1]));  // in registers, whatever is stored
+  const bool shifted = kDecoding == Decoding::done && !w.symmetric;
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      float* to = chunk.totals + (r * kVectors + v) * 16;
+      const __m512 total = _mm512_load_ps(to);
+      _mm512_store_ps(to, shifted ? with_grid(w.grids[v], dots[v][r], chunk.sums[r], total)
+                                  : _mm512_fmadd_ps(scales[v], dots[v][r], total));
+      // In the order in which dots become ready: stores that pile up behind all sums hold up the
+      // products of the next run.
+      __asm__("" ::: "memory");
+    }
 }
 
 using ChunkRunFunction = void (*)(const ChunkRun&, const PartCodes&);
 
+using ChunkRunFunctions = std::array<ChunkRunFunction, 3>;  // by decoding
+
 // Entry i is for i + 1 rows.
-template <bool kFourBits, int... kIndex>
+template <int... kIndex>
 constexpr auto chunk_runs(std::integer_sequence<int, kIndex...>) {
-  return std::array<ChunkRunFunction, sizeof...(kIndex)>{chunk_run<kIndex + 1, kFourBits>...};
+  return std::array{ChunkRunFunctions{chunk_run<kIndex + 1, Decoding::symmetric>,
+                                      chunk_run<kIndex + 1, Decoding::minus_zeros>,
+                                      chunk_run<kIndex + 1, Decoding::done>}...};
 }
 
-inline ChunkRunFunction chunk_run_for(bool four_bits, std::int64_t rows) {
-  using Rows = std::make_integer_sequence<int, kChunkRows>;
-  static constexpr auto kDecoding = chunk_runs<true>(Rows()), kDecoded = chunk_runs<false>(Rows());
-  return (four_bits ? kDecoding : kDecoded)[static_cast<std::size_t>(rows - 1)];
+inline const ChunkRunFunctions& chunk_runs_for(std::int64_t rows) {
+  static constexpr auto kRuns = chunk_runs(std::make_integer_sequence<int, kChunkRows>());
+  return kRuns[static_cast<std::size_t>(rows - 1)];
+}
+inline std::size_t decoding_of(const Matrix& w, const PartCodes& codes) {
+  return static_cast<std::size_t>(w.bits != 4       ? Decoding::done
+                                  : codes.symmetric ? Decoding::symmetric
+                                                    : Decoding::minus_zeros);
 }
 
 inline void ask_for(const void* from, std::int64_t bytes) {
@@ -189,7 +200,8 @@ inline PartCodes codes_of(const Matrix& w, const Run& run, std::int64_t first, c
                      {},
                      decoded,
                      (run.end - run.begin) * kPairs,
-                     grids};
+                     grids,
+                     is_symmetric(grids[0]) && is_symmetric(grids[1])};
   for (int v = 0; v < kVectors; ++v) {
     codes.lanes[v] = lanes_of(w.outputs - first - v * 16);
     if (w.bits == 4) continue;
@@ -202,14 +214,13 @@ inline PartCodes codes_of(const Matrix& w, const Run& run, std::int64_t first, c
 
 // The rows of a chunk.
 struct ChunkRows {
-  ChunkRunFunction add_run;
+  const ChunkRunFunctions* add_run;
   Chunk tokens;
   std::int64_t first;  // in its block
 };
 inline ChunkRows rows_of(const PairArgs& a, const Chunk& chunk, std::int64_t first_token) {
   const std::int64_t rows = (chunk.end - chunk.begin) * a.parts;
-  return {chunk_run_for(a.product.weight.bits == 4, rows), chunk,
-          (chunk.begin - first_token) * a.parts};
+  return {&chunk_runs_for(rows), chunk, (chunk.begin - first_token) * a.parts};
 }
 
 // The outputs [first, last), at most kWide of them, for the chunks [begin, end), which are a block.
@@ -233,11 +244,13 @@ inline void strip_of_block(const PairArgs& a, std::int64_t begin, std::int64_t e
       ask_for_words(w, run, first, part);
       const PartCodes codes = codes_of(w, run, first + part * kPart,
                                        grids[index % kGridRuns] + part * kVectors, decoded);
+      const std::size_t decoding = decoding_of(w, codes);
       for (std::int64_t c = 0; c < end - begin; ++c) {
         const ChunkRows& rows = chunks[c];
-        rows.add_run({pairs_of(a, run, rows.tokens), sums_of(a, index, rows.tokens.begin),
-                      totals[part] + rows.first * kPart},
-                     codes);
+        (*rows.add_run)[decoding](
+            {pairs_of(a, run, rows.tokens), sums_of(a, index, rows.tokens.begin),
+             totals[part] + rows.first * kPart},
+            codes);
       }
     }
   }

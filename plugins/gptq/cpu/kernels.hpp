@@ -55,8 +55,9 @@ struct PairArgs {
   std::int64_t chunks;
   const Run* runs;
   std::int64_t run_count;
-  std::uint32_t* pairs;  // [runs][chunks][slabs of the run, rows of the chunk, 16], aligned
-  float* sums;           // [runs, rows]
+  // [runs][chunks][slabs of the run, rows of the chunk, 16], aligned to 64 bytes
+  std::uint32_t* pairs;
+  float* sums;  // [runs, rows]
 };
 // Items are tokens for stage, strips for run.
 struct PairProduct {

@@ -147,9 +147,11 @@ void run_pairs(const CpuPackage& p, const qh_exec* abi, const ProductArgs& produ
     return;
   }
   const StagedPairs staged(*abi, a);
-  exec.parallel_for(product.batch, 1, [&](std::int64_t begin, std::int64_t end) {
-    kernel.stage(staged.args(), begin, end);
-  });
+  // A few tokens are staged sooner than another thread wakes.
+  constexpr std::int64_t kStagedAtLeast = 1 << 16;
+  exec.parallel_for(
+      product.batch, ceil_div(kStagedAtLeast, product.weight.inputs),
+      [&](std::int64_t begin, std::int64_t end) { kernel.stage(staged.args(), begin, end); });
   exec.parallel_for(strips, at_least, [&](std::int64_t begin, std::int64_t end) {
     kernel.run(staged.args(), begin, end);
   });
